@@ -1,0 +1,194 @@
+"""Everything that decides a run: frozen dataclasses of plain values, and their way to JSON and back."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from jaxgen.errors import UserError
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015), decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    lr: float = 2e-4
+    b1: float = 0.5
+    b2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    warmup: int = 0  # steps of linear warm-up from 0
+    decay: int = 0  # the step at which a cosine has brought the rate to 0; 0 keeps it constant
+    clip: float = 0.0  # largest global norm of the gradient; 0 leaves it alone
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Fully connected generator and critic: the article's pair."""
+
+    z_dim: int = 100
+    gen: tuple[int, ...] = (256, 512, 1024)
+    disc: tuple[int, ...] = (1024, 512, 256)
+    dropout: float = 0.3  # in the critic
+    spectral_norm: bool = False  # in the critic
+
+
+@dataclass(frozen=True)
+class Conv:
+    """DCGAN generator and critic (Radford et al. 2016)."""
+
+    z_dim: int = 100
+    width: int = 64  # channels next to the image; doubled at each halving of its size
+    layers: int = 2  # halvings
+    dropout: float = 0.0  # in the critic
+    spectral_norm: bool = False  # in the critic, in place of batch normalisation
+
+
+@dataclass(frozen=True)
+class MLPVAE:
+    """Fully connected encoder and decoder."""
+
+    z_dim: int = 40
+    widths: tuple[int, ...] = (512, 512)  # the decoder's are the same, reversed
+
+
+@dataclass(frozen=True)
+class ConvVAE:
+    """Strided convolutional encoder, transposed convolutional decoder."""
+
+    z_dim: int = 40
+    widths: tuple[int, ...] = (32, 64)  # one halving each
+    hidden: int = 256
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """A GAN's rules. `penalty` is one of `losses.penalties`, or several joined by "+"."""
+
+    loss: str = "relativistic"
+    gen: Adam = field(default_factory=Adam)
+    disc: Adam = field(default_factory=Adam)
+    penalty: str = ""
+    penalty_weight: float = 1.0
+    penalty_every: int = 1  # lazy: computed at every n-th step with n times the weight
+    critic_steps: int = 1  # each trains on its own part of the batch
+    ema_decay: float = 0.999
+    conditional: bool = False  # both networks see the label
+
+
+@dataclass(frozen=True)
+class Variational:
+    """A VAE's rules."""
+
+    likelihood: str = "bernoulli"
+    tx: Adam = field(default_factory=lambda: Adam(lr=1e-3, b1=0.9))
+    beta: float = 1.0
+    beta_warmup: int = 0  # steps over which beta rises from 0
+    samples: int = 1  # K > 1 trains on the importance-weighted bound
+    binarise: bool = False  # draw each pixel anew at every visit
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How long, how often. Every interval is a multiple of `steps_per_call`."""
+
+    steps: int = 4000
+    steps_per_call: int = 10  # steps in one dispatch
+    log_every: int = 100
+    sample_every: int = 1000
+    save_every: int = 1000
+    keep: int = 3  # newest checkpoints kept
+    nonfinite: Literal["stop", "skip"] = "stop"  # what a non-finite loss or gradient does
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. Typed, frozen, plain values; a file in `configs/` states what differs from these defaults."""
+
+    domain: str
+    model: MLP | Conv | MLPVAE | ConvVAE
+    game: Adversarial | Variational
+    data: str = "mnist_5k"  # an embedded or prepared TFDS set by name, a folder of images, or an .npz file
+    shape: tuple[int, ...] = (28, 28, 1)  # of one example: height, width, channels
+    data_dir: str = ""  # where TFDS sets are prepared; empty: JAXGEN_CACHE, or ~/.cache/jaxgen
+    download: bool = False  # let TFDS fetch a set that is not prepared
+    batch: int = 128  # examples a step, all devices together
+    seed: int = 0
+    parallel: Literal["auto", "single", "pmap", "jit"] = "auto"  # auto: pmap where there are several devices
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the networks' arithmetic; parameters are fp32
+    matmul: Literal["default", "high", "highest"] = "default"  # precision of fp32 products on GPU and TPU
+    loop: Loop = field(default_factory=Loop)
+
+
+MAY_CHANGE = ("loop.", "parallel", "data_dir", "download")
+"""Fields that a resumed run may change: they do not enter the mathematics."""
+
+
+def to_dict(value: Any) -> Any:
+    """Plain JSON values; a dataclass that stands in a union says which it is under `type`."""
+    if not dataclasses.is_dataclass(value):
+        return list(value) if isinstance(value, tuple) else value
+    out: dict[str, Any] = {}
+    hints = typing.get_type_hints(type(value))
+    for f in dataclasses.fields(value):
+        inner = getattr(value, f.name)
+        out[f.name] = to_dict(inner)
+        if _choices(hints[f.name]):
+            out[f.name] = {"type": type(inner).__name__} | out[f.name]
+    return out
+
+
+def from_dict(tree: Mapping[str, Any], cls: type = Config) -> Any:
+    """The inverse of `to_dict`. Raises `UserError` on a field or type it does not know."""
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}
+    values = {}
+    for name, value in tree.items():
+        if name not in known:
+            raise UserError(f"{cls.__name__} has no field {name!r}{nearest(name, known)}.")
+        hint = hints[name]
+        if choices := _choices(hint):
+            if (kind := value.get("type")) not in choices:
+                raise UserError(f"{cls.__name__}.{name} has no type {kind!r}{nearest(str(kind), choices)}.")
+            value = from_dict({k: v for k, v in value.items() if k != "type"}, choices[kind])
+        elif dataclasses.is_dataclass(hint):
+            value = from_dict(value, typing.cast(type, hint))
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
+    try:
+        return cls(**values)
+    except TypeError as error:  # a field without a default is missing
+        raise UserError(f"{cls.__name__}: {error}") from None
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """`name: old -> new` for each field that differs and that a resumed run may not change."""
+    before, after = _flat(to_dict(old)), _flat(to_dict(new))
+    names = [n for n in sorted(before.keys() | after.keys()) if not n.startswith(MAY_CHANGE)]
+    return [f"{n}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
+
+
+def nearest(name: str, known: typing.Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest known one, or all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(known)}"
+
+
+def _choices(hint: Any) -> dict[str, type]:
+    """The dataclasses of a union, by name; nothing for any other type."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return {}
+    return {c.__name__: c for c in typing.get_args(hint) if dataclasses.is_dataclass(c)}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out = {}
+    for name, value in tree.items():
+        out |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return out

@@ -1,0 +1,1 @@
+"""From files on disk to NumPy arrays, and the order in which a run sees them."""

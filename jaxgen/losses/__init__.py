@@ -1,0 +1,1 @@
+"""Functions on arrays: what a network is asked to make small."""

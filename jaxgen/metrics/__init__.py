@@ -1,0 +1,1 @@
+"""Features to numbers: how good the samples are."""

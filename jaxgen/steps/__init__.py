@@ -1,0 +1,1 @@
+"""A frozen game, `init` and `train_step`: one file a game."""

@@ -1,0 +1,12 @@
+"""Names for what is passed around."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import jax
+
+Array: TypeAlias = jax.Array
+PyTree: TypeAlias = Any
+Batch: TypeAlias = Mapping[str, Array]
+"""One batch: `image` [B, ...] and, where the data have classes, `label` [B] int32."""
+Metrics: TypeAlias = Mapping[str, Array]
