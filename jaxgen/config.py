@@ -76,7 +76,7 @@ class Adversarial:
     penalty_every: int = 1  # lazy: computed at every n-th step with n times the weight
     critic_steps: int = 1  # each trains on its own part of the batch
     ema_decay: float = 0.999
-    conditional: bool = False  # both networks see the label
+    classes: int = 0  # > 0: both networks see the label
 
 
 @dataclass(frozen=True)

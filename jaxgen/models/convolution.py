@@ -1,0 +1,192 @@
+"""Convolutions with Flax's parameters and results, without XLA's slow gradients.
+
+Why: the gradients of a strided convolution and of `nn.ConvTranspose` use `lhs_dilation`, a convolution over an input
+with zeros put in. XLA does it badly everywhere it has been measured (jax-ml/jax #23783, #31662; openxla/xla #34273). On
+2 CPU cores, batch 128, 14x14x128 -> 28x28x64, kernel 4, stride 2: forward 190 ms, filter gradient 3,185 ms; in the form
+below 44 and 49. `../benchmarks/NOTES.md` has the whole DCGAN step with one and the other.
+
+How: a transposed convolution is the adjoint of a strided one, so forward passes and gradients of both need just three
+primitives, all linear in x, y and w:
+
+    forward   y = conv(x, w)      a plain strided convolution
+    adjoint   x = conv^T(y, w)    on CPU one stride-1 convolution for each output phase, interleaved; elsewhere XLA's own
+    filter    w = conv^T(x, y)    XLA's filter gradient of the plain convolution
+
+and the gradient of each is made of the other two, to any order. Forward-mode differentiation is not defined.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from jaxgen.types import Array
+
+Pads = tuple[tuple[int, int], ...]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def conv(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
+    """Strided convolution. x [B, *big, I], w [*kernel, I, O] -> [B, *small, O]."""
+    return _forward(x, w, strides, pads)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def conv_adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+    """The adjoint of `conv` in x. y [B, *small, O], w [*kernel, I, O] -> [B, *big, I]."""
+    return lax.platform_dependent(
+        y, w, cpu=partial(_phases, strides=strides, pads=pads, big=big), default=partial(_native, strides, pads, big)
+    )
+
+
+def _conv_fwd(x, w, strides, pads):
+    return conv(x, w, strides, pads), (x, w)
+
+
+def _conv_bwd(strides, pads, saved, dy):
+    x, w = saved
+    return conv_adjoint(dy, w, strides, pads, x.shape[1:-1]), _filter(x, dy, strides, pads, w.shape)
+
+
+def _adjoint_fwd(y, w, strides, pads, big):
+    return conv_adjoint(y, w, strides, pads, big), (y, w)
+
+
+def _adjoint_bwd(strides, pads, big, saved, dx):
+    y, w = saved
+    return conv(dx, w, strides, pads), _filter(dx, y, strides, pads, w.shape)
+
+
+conv.defvjp(_conv_fwd, _conv_bwd)
+conv_adjoint.defvjp(_adjoint_fwd, _adjoint_bwd)
+
+
+def _forward(x: Array, w: Array, strides: Sequence[int], pads: Pads) -> Array:
+    return lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=_dimensions(x.ndim))
+
+
+def _filter(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
+    """The gradient in w. The barrier keeps XLA from recomputing what made x and y inside a transposing copy (47 ms)."""
+    x, y = lax.optimization_barrier((x, y))
+    of_w = jax.linear_transpose(lambda w: _forward(x, w, strides, pads), jax.ShapeDtypeStruct(shape, x.dtype))
+    return of_w(y)[0]
+
+
+def _native(strides: tuple[int, ...], pads: Pads, big: tuple[int, ...], y: Array, w: Array) -> Array:
+    x = jax.ShapeDtypeStruct((y.shape[0], *big, w.shape[-2]), y.dtype)
+    return jax.linear_transpose(lambda x: _forward(x, w, strides, pads), x)(y)[0]
+
+
+def _phases(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+    """Along one axis, x[n] is the sum of y[m] w[k] over n = s m + k - p. With n = s i + a, only the taps k = r + s j
+    with r = (a + p) mod s meet phase a, at m = i + q - j with q = (a + p - r) / s: a plain convolution with every s-th
+    tap, reversed. No zeros are multiplied."""
+    n_axes, kernel, small = y.ndim - 2, w.shape[:-2], y.shape[1:-1]
+    flipped = jnp.swapaxes(w, -1, -2)
+    counts = [-(-n // s) for n, s in zip(big, strides, strict=True)]
+    outs = []
+    for phase in itertools.product(*map(range, strides)):
+        taps, edges = [], []
+        for a, s, (p, _), k, m, n in zip(phase, strides, pads, kernel, counts, small, strict=True):
+            r = (a + p) % s
+            q, n_taps = (a + p - r) // s, len(range(r, k, s))
+            taps.append(slice(r, None, s))
+            edges.append((n_taps - 1 - q, m + q - n))
+        sub = jnp.flip(flipped[tuple(taps)], axis=range(n_axes))
+        if 0 in sub.shape:  # a kernel smaller than its stride leaves this phase empty
+            outs.append(jnp.zeros((y.shape[0], *counts, w.shape[-2]), y.dtype))
+        else:
+            outs.append(_forward(y, sub, (1,) * n_axes, tuple(edges)))
+    if len(outs) == 1:
+        return outs[0]
+    # [phases, B, *counts, I] -> [*strides, B, *counts, I] -> [B, count, stride, ..., I]
+    x = jnp.stack(outs).reshape(*strides, y.shape[0], *counts, w.shape[-2])
+    order = [n_axes, *itertools.chain(*((n_axes + 1 + d, d) for d in range(n_axes))), x.ndim - 1]
+    x = x.transpose(order).reshape(y.shape[0], *(m * s for m, s in zip(counts, strides, strict=True)), -1)
+    return x[(slice(None), *(slice(n) for n in big))]
+
+
+def _dimensions(ndim: int) -> lax.ConvDimensionNumbers:
+    axes = tuple(range(1, ndim - 1))
+    return lax.ConvDimensionNumbers(
+        (0, ndim - 1, *axes), (ndim - 1, ndim - 2, *(a - 1 for a in axes)), (0, ndim - 1, *axes)
+    )
+
+
+class Conv(nn.Module):
+    """`nn.Conv` for 1 to 3 axes: [B, *space, I] -> [B, *space / strides, features]."""
+
+    features: int
+    kernel_size: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    padding: str | Pads = "SAME"
+    use_bias: bool = True
+    dtype: Any = None
+    kernel_init: Callable[..., Array] = nn.initializers.lecun_normal()
+    bias_init: Callable[..., Array] = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        strides = self.strides or (1,) * len(self.kernel_size)
+        kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
+        bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        pads = self.padding
+        if isinstance(pads, str):
+            pads = tuple(lax.padtype_to_pads(x.shape[1:-1], self.kernel_size, strides, pads))
+        return _add_bias(conv(x, kernel, strides, pads), bias)
+
+
+class ConvTranspose(nn.Module):
+    """`nn.ConvTranspose` for 1 to 3 axes: [B, *space, I] -> [B, *space * strides, features] with SAME padding."""
+
+    features: int
+    kernel_size: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    padding: str = "SAME"
+    use_bias: bool = True
+    dtype: Any = None
+    kernel_init: Callable[..., Array] = nn.initializers.lecun_normal()
+    bias_init: Callable[..., Array] = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        strides = self.strides or (1,) * len(self.kernel_size)
+        kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
+        bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        # Flax slides the kernel as it is over the dilated input; an adjoint slides it reversed, from O to I.
+        w = jnp.swapaxes(jnp.flip(kernel, axis=range(len(strides))), -1, -2)
+        lows, big = _transposed_geometry(x.shape[1:-1], self.kernel_size, strides, self.padding)
+        pads = tuple(
+            (low, (n - 1) * s + k - low - m)
+            for low, n, s, k, m in zip(lows, x.shape[1:-1], strides, self.kernel_size, big, strict=True)
+        )
+        return _add_bias(conv_adjoint(x, w, strides, pads, big), bias)
+
+
+def _add_bias(x: Array, bias: Array | None) -> Array:
+    return x if bias is None else x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def _transposed_geometry(
+    small: Sequence[int], kernel: Sequence[int], strides: Sequence[int], padding: str
+) -> tuple[list[int], tuple[int, ...]]:
+    """The low padding of the strided convolution whose adjoint `lax.conv_transpose` is, and the size it comes from."""
+    lows, big = [], []
+    for n, k, s in zip(small, kernel, strides, strict=True):
+        if padding == "SAME":
+            total = k + s - 2
+            before = k - 1 if s > k - 1 else -(-total // 2)
+        elif padding == "VALID":
+            total, before = k + s - 2 + max(k - s, 0), k - 1
+        else:
+            raise ValueError(f"padding is 'SAME' or 'VALID', not {padding!r}")
+        lows.append(k - 1 - before)
+        big.append((n - 1) * s + 1 + total - k + 1)
+    return lows, tuple(big)

@@ -1,0 +1,23 @@
+"""Optimisers from their configs."""
+
+import optax
+
+from jaxgen.config import Adam
+from jaxgen.errors import UserError
+
+
+def adam(cfg: Adam) -> optax.GradientTransformation:
+    """Adam with linear warm-up, cosine decay, clipping and decoupled weight decay, each where it is asked for."""
+    if cfg.lr <= 0:
+        raise UserError(f"The learning rate must be positive, not {cfg.lr}.")
+    if cfg.decay and cfg.decay <= cfg.warmup:
+        raise UserError(f"The rate can't decay to 0 at step {cfg.decay}, within a warm-up of {cfg.warmup} steps.")
+    if cfg.decay:
+        rate = optax.warmup_cosine_decay_schedule(0.0 if cfg.warmup else cfg.lr, cfg.lr, cfg.warmup, cfg.decay)
+    else:
+        rate = optax.linear_schedule(0.0, cfg.lr, cfg.warmup) if cfg.warmup else cfg.lr
+    if cfg.weight_decay:
+        tx = optax.adamw(rate, cfg.b1, cfg.b2, cfg.eps, weight_decay=cfg.weight_decay)
+    else:
+        tx = optax.adam(rate, cfg.b1, cfg.b2, cfg.eps)
+    return optax.chain(optax.clip_by_global_norm(cfg.clip), tx) if cfg.clip else tx

@@ -1,0 +1,136 @@
+"""One device, `pmap`, or `jit` with shardings, over the same pure step. Only this file says which.
+
+The state has one shape under each and is the same on every device; the batch is split. `jit` means one program over
+sharded arrays; `pmap` one program a device, which averages by `axis_name`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+from jaxgen.compiler import compiler_options
+from jaxgen.errors import UserError
+from jaxgen.types import PyTree
+
+AXIS = "data"
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a run lies on its devices."""
+
+    mode: str  # "single", "pmap" or "jit"
+    devices: tuple[jax.Device, ...]  # of all processes
+
+    @property
+    def axis_name(self) -> str | None:
+        """What a step run in this layout gets as `axis_name`."""
+        return AXIS if self.mode == "pmap" else None
+
+    @property
+    def replicated(self) -> jax.sharding.Sharding:
+        """Where the state lies: whole, on every device."""
+        return self._sharding()
+
+    def _sharding(self, *axes: str | None) -> jax.sharding.Sharding:
+        if self.mode == "single":
+            return SingleDeviceSharding(self.devices[0])
+        mesh = Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
+        return NamedSharding(mesh, PartitionSpec(*axes))
+
+
+def layout(mode: str, batch: int, devices: Sequence[jax.Device] | None = None) -> Layout:
+    """The layout for a mode ("auto": pmap where there are several devices). `batch` is the global batch.
+
+    Raises `UserError` where the batch can't be split evenly.
+    """
+    devices = tuple(devices or jax.devices())
+    if mode == "auto":
+        mode = "pmap" if len(devices) > 1 else "single"
+    if mode == "single":
+        if jax.process_count() > 1:
+            raise UserError("A run of several processes needs --parallel pmap or --parallel jit.")
+        devices = devices[:1]
+    n = len(devices)
+    if batch < 1 or batch % n:
+        low = max(batch // n, 1) * n
+        raise UserError(
+            f"A batch of {batch} can't be split over {n} devices; sizes that fit: {low}, {low + n}, {low + 2 * n}, ... "
+            "(--batch N), or use one device with --parallel single."
+        )
+    return Layout(mode, devices)
+
+
+def replicate(tree: PyTree, where: Layout) -> PyTree:
+    """The tree whole on every device, placed as the compiled call wants it."""
+    return jax.device_put(tree, where.replicated)
+
+
+def local(tree: PyTree) -> PyTree:
+    """This process's own copy of a replicated tree, on one device: for previews, metrics and files."""
+    return jax.tree.map(lambda a: a.addressable_data(0) if isinstance(a, jax.Array) else a, tree)
+
+
+def split(feed: PyTree, where: Layout) -> PyTree:
+    """Arrays [K, B, ...] of K global batches, the same in every process, to where their parts are needed.
+
+    THE split: example i of the B goes to device i // (B / D). Under pmap the result is [D, K, B / D, ...].
+    """
+    n = len(where.devices)
+
+    def place(a: np.ndarray) -> jax.Array:
+        sharding = where._sharding(None, AXIS)
+        if where.mode == "pmap":
+            a = np.moveaxis(a.reshape(a.shape[0], n, a.shape[1] // n, *a.shape[2:]), 1, 0)
+            sharding = where._sharding(AXIS)
+        if jax.process_count() == 1:
+            return jax.device_put(a, sharding)
+        return jax.make_array_from_callback(a.shape, sharding, lambda index: a[index])
+
+    return jax.tree.map(place, feed)
+
+
+def compile_call(
+    step: Callable[..., tuple[Any, Any]],
+    fetch: Callable[[PyTree, PyTree], PyTree],
+    where: Layout,
+    state: PyTree,
+    resident: PyTree,
+    feed: PyTree,
+) -> Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]:
+    """K steps in one dispatch, compiled once: `(state, resident, feed) -> (state, metrics [K])`. Donates the state.
+
+    `step(state, batch, axis_name=...)`; `fetch(resident, one) -> batch` draws the batch of each step from what lies on the
+    device and that step's part of the feed. State and resident as from `replicate`, feed [K, ...] as from `split`.
+    """
+
+    def call(state: PyTree, resident: PyTree, feed: PyTree) -> tuple[PyTree, PyTree]:
+        body = partial(step, axis_name=where.axis_name)
+        return jax.lax.scan(lambda state, one: body(state, fetch(resident, one)), state, feed)
+
+    if where.mode == "pmap":
+        mapped = jax.pmap(
+            call, AXIS, in_axes=(None, None, 0), out_axes=None, devices=_pmap_devices(where), donate_argnums=0
+        )
+    else:
+        mapped = jax.jit(call, donate_argnums=0, out_shardings=where.replicated)
+    # Ahead of time: pmap takes compiler options in no other way, and a second compile is impossible.
+    return mapped.lower(state, resident, feed).compile(compiler_options=compiler_options())
+
+
+def agree(flag: bool) -> bool:
+    """Whether any process says so; all must ask. Free where there is one process."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def _pmap_devices(where: Layout) -> Sequence[jax.Device] | None:
+    """None, all of them, in a run of several processes: pmap takes a list only from one."""
+    return where.devices if jax.process_count() == 1 else None

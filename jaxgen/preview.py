@@ -1,0 +1,71 @@
+"""Arrays to pictures."""
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from etils import epath
+from PIL import Image
+
+
+def grid(images: np.ndarray, columns: int = 0, border: int = 1) -> np.ndarray:
+    """uint8 [N, H, W, C] -> one uint8 picture [.., .., C], row by row; `columns` 0 makes it nearly square."""
+    n, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = -(-n // columns)
+    out = np.full((rows * (height + border) + border, columns * (width + border) + border, channels), 64, np.uint8)
+    for i, image in enumerate(images):
+        y, x = (i // columns) * (height + border) + border, (i % columns) * (width + border) + border
+        out[y : y + height, x : x + width] = image
+    return out
+
+
+def rows(named: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Several sets of images below each other, each starting a row of its own, a gap between them."""
+    parts = [grid(images, columns) for images in named]
+    gap = np.full((6, *parts[0].shape[1:]), 255, np.uint8)
+    return np.concatenate([p for part in parts for p in (part, gap)][:-1])
+
+
+def scatter(images: np.ndarray, points: np.ndarray, size: int = 900) -> np.ndarray:
+    """Each image uint8 [N, H, W, C] drawn at its point [N, 2] on one canvas [size, size, C]; later over earlier."""
+    low, high = np.percentile(points, [1, 99], axis=0)
+    height, width = images.shape[1:3]
+    room = np.array([size - width, size - height])
+    places = (np.clip((points - low) / np.maximum(high - low, 1e-9), 0, 1) * room).astype(int)
+    out = np.zeros((size, size, images.shape[-1]), np.uint8)
+    for image, (x, y) in zip(images, places, strict=True):
+        patch = out[y : y + height, x : x + width]
+        np.maximum(patch, image, out=patch)
+    return out
+
+
+def to_image(picture: np.ndarray, scale: int = 1) -> Image.Image:
+    """uint8 [H, W, 1 or 3] -> a Pillow image, each pixel `scale` wide."""
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+def write_png(path: epath.Path, picture: np.ndarray, scale: int = 1) -> epath.Path:
+    """uint8 [H, W, 1 or 3] to a PNG file."""
+    return _write(path, lambda file: to_image(picture, scale).save(file, format="PNG"))
+
+
+def write_gif(path: epath.Path, frames: Sequence[np.ndarray], seconds: float = 0.08) -> epath.Path:
+    """uint8 frames [H, W, 1 or 3] to a GIF that repeats."""
+    first, *rest = [to_image(f, 2) for f in frames]
+    milliseconds = round(seconds * 1000)
+    return _write(
+        path, lambda file: first.save(file, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
+    )
+
+
+def _write(path: epath.Path, save) -> epath.Path:
+    """Through memory, since Pillow knows no gs:// paths, and in one piece, so that no reader sees half a file."""
+    buffer = io.BytesIO()
+    save(buffer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.partial"
+    partial.write_bytes(buffer.getvalue())
+    return partial.replace(path)

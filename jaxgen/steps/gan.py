@@ -1,0 +1,180 @@
+"""Generative adversarial networks (Goodfellow et al. 2014): two networks, one loss with two sides."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+from jaxgen.axes import example_keys, mean_over
+from jaxgen.losses.adversarial import Loss
+from jaxgen.losses.penalties import Penalty
+from jaxgen.player import Player, apply, average, copy, evaluate, new_if_finite, player, update
+from jaxgen.types import Array, Batch, Metrics, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class GAN:
+    """The game: who plays, by which rules. Frozen and hashable, so it is a static argument; build it once.
+
+    The networks are Flax modules called as `gen(z, train=...)` and `disc(x, train=...)`; with `conditional`,
+    `gen(z, label, train=...)` and `disc(x, label, train=...)`. Under `jax.pmap`, modules with batch normalisation
+    need its `axis_name`.
+    """
+
+    gen: nn.Module
+    disc: nn.Module
+    loss: Loss
+    gen_tx: optax.GradientTransformation
+    disc_tx: optax.GradientTransformation
+    z_dim: int
+    penalties: tuple[Penalty, ...] = ()
+    penalty_weight: float = 1.0
+    penalty_every: int = 1  # n: at every n-th step, n times as strong (Karras et al. 2020, section 3.1)
+    critic_steps: int = 1  # k: critic update j of a step trains on every k-th example, from the j-th
+    ema_decay: float = 0.999
+    conditional: bool = False  # the batch has a `label`
+    skip_nonfinite: bool = False  # leave the state as it was where a loss or an update isn't finite
+
+
+class State(struct.PyTreeNode):
+    """All that decides the future. Of one shape under every runner."""
+
+    step: Array
+    key: Array
+    gen: Player
+    disc: Player
+    ema: PyTree  # (params, stats) of the averaged generator
+    skipped: Array  # steps left out as not finite
+
+
+def init(key: Array, batch: Batch, game: GAN) -> State:
+    """A new state. `batch` gives shapes only: `image` [B, ...] and, for a conditional game, `label` [B]."""
+    gen_key, disc_key, key = jax.random.split(key, 3)
+    label = _label(batch, game, 1)
+    gen = player(game.gen, game.gen_tx, gen_key, jnp.zeros((1, game.z_dim)), *label)
+    disc = player(game.disc, game.disc_tx, disc_key, batch["image"][:1], *label)
+    zero = jnp.zeros((), jnp.int32)
+    return State(zero, key, gen, disc, copy((gen.params, gen.stats)), jnp.copy(zero))
+
+
+def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = None) -> tuple[State, Metrics]:
+    """One update of the generator and `critic_steps` of the critic.
+
+    `batch["image"]` is [B, ...] in [-1, 1], B the local batch under `pmap`; `label` [B] int32 if the game is
+    conditional. Metrics are means over the global batch. Raises ValueError where the batch does not fit the game.
+    """
+    parts = game.critic_steps
+    if len(batch["image"]) % parts:
+        raise ValueError(f"a batch of {len(batch['image'])} can't be shared among {parts} critic steps")
+    # Every parts-th example: which examples share an update does not depend on the number of devices.
+    shares = jax.tree.map(lambda a: jnp.stack([a[j::parts] for j in range(parts)]), dict(batch))
+    key = jax.random.fold_in(state.key, state.step)
+    due = state.step % game.penalty_every == 0
+
+    def early(disc: Player, share: tuple[Batch, Array]) -> tuple[Player, None]:
+        x, key = share
+        keys = jax.random.split(key, 3)
+        fake, _ = _generate(state.gen.params, x, keys[0], state, game, axis_name)
+        return _update_critic(disc, x, jax.lax.stop_gradient(fake), keys[1], due, game, axis_name)[0], None
+
+    disc = state.disc
+    if parts > 1:
+        first = jax.tree.map(lambda a: a[:-1], shares)
+        disc, _ = jax.lax.scan(early, disc, (first, jax.random.split(jax.random.fold_in(key, 1), parts - 1)))
+    last = jax.tree.map(lambda a: a[-1], shares)
+    z_key, disc_key, gen_key = jax.random.split(jax.random.fold_in(key, 0), 3)
+
+    # One forward pass of the generator serves both updates; `pull` carries its gradient.
+    fake, pull, gen_stats = jax.vjp(
+        lambda params: _generate(params, last, z_key, state, game, axis_name), state.gen.params, has_aux=True
+    )
+    disc, metrics = _update_critic(disc, last, fake, disc_key, due, game, axis_name)
+
+    def gen_loss(images: Array) -> Array:  # differentiated to the images only: no wasted critic weight gradients
+        (real, fake), _ = _criticise(disc.params, disc.stats, last, images, gen_key, game, axis_name)
+        return game.loss(real, fake)[1].mean()
+
+    loss, to_images = jax.value_and_grad(gen_loss)(fake)
+    gen = update(state.gen, game.gen_tx, pull(to_images)[0], gen_stats, axis_name)
+    ema = average(state.ema, (gen.params, gen.stats), state.step, game.ema_decay)
+    metrics = mean_over({**metrics, "loss/gen": loss}, axis_name)
+    new = state.replace(step=state.step + 1, gen=gen, disc=disc, ema=ema)
+    if game.skip_nonfinite:
+        new = new_if_finite(new, state, (metrics, gen.params, disc.params))
+        metrics["skipped"] = new.skipped.astype(jnp.float32)
+    return new, metrics
+
+
+def sample(state: State, keys: Array, game: GAN, label: Array | None = None) -> Array:
+    """Images [N, ...] in [-1, 1] of the averaged generator, one for each key [N] (and label [N])."""
+    z = jax.vmap(lambda k: jax.random.normal(k, (game.z_dim,)))(keys)
+    return decode(state, z, game, label)
+
+
+def decode(state: State, z: Array, game: GAN, label: Array | None = None) -> Array:
+    """Images [N, ...] in [-1, 1] of the averaged generator at latents z [N, Z]."""
+    return evaluate(game.gen, state.ema, z, *(() if label is None else (label,)))
+
+
+def _label(batch: Batch, game: GAN, n: int | None = None) -> tuple[Array, ...]:
+    return (batch["label"][:n],) if game.conditional else ()
+
+
+def _generate(
+    params: PyTree, batch: Batch, key: Array, state: State, game: GAN, axis_name: str | None
+) -> tuple[Array, PyTree]:
+    """(fakes [B, ...], new statistics) for the labels of a batch, if any."""
+    z_key, noise_key = jax.random.split(key)
+    z_keys = example_keys(z_key, len(batch["image"]), axis_name)
+    z = jax.vmap(lambda k: jax.random.normal(k, (game.z_dim,)))(z_keys)
+    inputs = (z, *_label(batch, game))
+    fake, stats = apply(game.gen, params, state.gen.stats, *inputs, key=noise_key, axis_name=axis_name)
+    if fake.shape != batch["image"].shape:
+        raise ValueError(f"the generator makes {fake.shape}, the data are {batch['image'].shape}")
+    return fake, stats
+
+
+def _criticise(
+    params: PyTree, stats: PyTree, batch: Batch, fake: Array, key: Array, game: GAN, axis_name: str | None
+) -> tuple[tuple[Array, Array], PyTree]:
+    """((real, fake) logits [B], new statistics)."""
+    x, label = batch["image"], _label(batch, game)
+    run = partial(apply, game.disc, params, axis_name=axis_name)
+    real_key, fake_key = jax.random.split(key)
+    real, stats = run(stats, x, *label, key=real_key)
+    fake_logits, stats = run(stats, fake, *label, key=fake_key)
+    if real.shape != (len(x),):
+        raise ValueError(f"the critic gives {real.shape} for {len(x)} examples; it must give one logit each: [B]")
+    return (real.astype(jnp.float32), fake_logits.astype(jnp.float32)), stats
+
+
+def _update_critic(
+    disc: Player, batch: Batch, fake: Array, key: Array, due: Array, game: GAN, axis_name: str | None
+) -> tuple[Player, dict[str, Array]]:
+    """One update, and the metrics of this device."""
+    loss_key, penalty_key, t_key = jax.random.split(key, 3)
+    x, label = batch["image"], _label(batch, game)
+
+    def loss(params: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
+        (real, fake_logits), stats = _criticise(params, disc.stats, batch, fake, loss_key, game, axis_name)
+        metrics = {"logit/real": real.mean(), "logit/fake": fake_logits.mean()}
+        return game.loss(real, fake_logits)[0].mean(), (stats, metrics)
+
+    def penalty(params: PyTree) -> Array:
+        def critic(inputs: Array) -> Array:
+            return apply(game.disc, params, disc.stats, inputs, *label, key=penalty_key, axis_name=axis_name)[0]
+
+        keys = example_keys(t_key, len(x), axis_name)
+        terms = [p(critic, x, fake, keys).mean() for p in game.penalties]
+        return game.penalty_weight * game.penalty_every * sum(terms, jnp.zeros(()))
+
+    (value, (stats, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(disc.params)
+    metrics["loss/disc"] = value
+    if game.penalties:
+        extra = jax.lax.cond(due, jax.grad(penalty), partial(jax.tree.map, jnp.zeros_like), disc.params)
+        grads = jax.tree.map(jnp.add, grads, extra)
+    return update(disc, game.disc_tx, grads, stats, axis_name), metrics
