@@ -1,0 +1,83 @@
+"""Images from a folder of files."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from jaxgen.data.heldout import split_indices
+from jaxgen.data.transforms import Shape, fit
+from jaxgen.errors import UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
+
+def read(path: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
+    """{"image": uint8 [N, *shape], and "label": int32 [N] where there are classes}, in the order of the files' paths.
+
+    Looks through all sub-folders for png, jpg, jpeg, bmp, gif (its first frame) and webp files of any size; hidden
+    files are left out. Sub-folders `train` and `test`, where both exist, make the split; otherwise a fixed tenth is
+    held out (`heldout.split_indices`). Where all images lie in two or more sub-folders, these are the classes, numbered
+    in the order of their names; else there are no labels. Images are turned as their EXIF data say, then brought to
+    `shape` by `transforms.fit`.
+
+    Raises `UserError` for a folder without images, and for a file that cannot be read, with its name.
+    """
+    made = [path / name for name in ("train", "test")]
+    if all(folder.is_dir() for folder in made):
+        files = {folder.name: _find(folder) for folder in made}
+        classes = _classes(files["train"] + files["test"])
+        chosen = files[split]
+        root = path / split
+    else:
+        found, root = _find(path), path
+        classes = _classes(found)
+        chosen = [found[i] for i in split_indices(len(found), split, f"The folder {path}")] if found else []
+    if not chosen:
+        raise UserError(f"The folder {root} holds no images. It needs files that end in {', '.join(SUFFIXES)}.")
+
+    image = np.empty((len(chosen), *shape), np.uint8)
+
+    def load(i: int) -> None:
+        image[i] = _open(root / chosen[i], shape)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside Python's lock
+        for _ in pool.map(load, range(len(chosen))):
+            pass  # raises the first error, in the files' order
+    if not classes:
+        return {"image": image}
+    return {"image": image, "label": np.array([classes[file.parts[0]] for file in chosen], np.int32)}
+
+
+def _find(root: Path) -> list[Path]:
+    """The image files under `root`, relative to it, in order. Follows links to folders, each folder once."""
+    found, seen = [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
+        found += [Path(folder, f).relative_to(root) for f in files if f.lower().endswith(SUFFIXES) and f[0] != "."]
+    return sorted(found, key=lambda file: file.parts)
+
+
+def _classes(files: list[Path]) -> dict[str, int]:
+    """The number of each class by the name of its folder; empty where the folders do not name classes."""
+    if any(len(file.parts) == 1 for file in files):
+        return {}
+    names = sorted({file.parts[0] for file in files})
+    return {name: i for i, name in enumerate(names)} if len(names) > 1 else {}
+
+
+def _open(file: Path, shape: Shape) -> np.ndarray:
+    try:
+        with Image.open(file) as image:
+            return fit(ImageOps.exif_transpose(image), shape)
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{file} is too large to be opened safely ({error}). Shrink it or take it out.") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:  # whatever a decoder may say of a broken file
+        raise UserError(f"Cannot read the image {file} ({error}). Repair it or take it out of the folder.") from error

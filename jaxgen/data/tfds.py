@@ -1,0 +1,272 @@
+"""Prepared TFDS sets, read into memory without TensorFlow."""
+
+import contextlib
+import io
+import json
+import re
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from jaxgen.data.cache import cache_dir, lock
+from jaxgen.data.heldout import split_indices
+from jaxgen.data.transforms import Shape, fit
+from jaxgen.errors import UserError
+
+_NAME = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(/(?P<config>\w[\w.+-]*))?(:(?P<version>\d+\.\d+\.\d+))?")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_CHUNK = 1024  # examples read at once: one at a time is several times slower
+
+FEATURES = frozenset(
+    "tensorflow_datasets.core.features." + name
+    for name in (
+        "bounding_boxes.BBoxFeature",
+        "class_label_feature.ClassLabel",
+        "features_dict.FeaturesDict",
+        "image_feature.Image",
+        "labeled_image.LabeledImage",
+        "scalar.Scalar",
+        "sequence_feature.Sequence",
+        "tensor_feature.Tensor",
+        "text_feature.Text",
+    )
+)
+"""The classes that a set's features.json may name. TFDS imports any module that it names (`FeatureConnector.cls_from_name`
+in 4.9.10), so a set from a stranger could run code; and audio and video features run external decoders."""
+
+
+class Unreadable(UserError):
+    """A prepared set whose files are missing, damaged or not to be trusted."""
+
+
+def library() -> ModuleType:
+    """The package tensorflow_datasets; `UserError` where it is missing."""
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise UserError(
+            f'Data sets by name need the package tensorflow-datasets ({error}). Install it: pip install "jaxgen[data]".'
+        ) from error
+    return tensorflow_datasets
+
+
+def names() -> list[str]:
+    """The data sets that TFDS knows how to prepare."""
+    return library().list_builders(with_community_datasets=False)
+
+
+def parse(data: str) -> tuple[str, str, str] | None:
+    """`name[/config][:version]` as (name, config, version), empty where not given; nothing where it is not of that form."""
+    match = _NAME.fullmatch(data)
+    return (match["name"], match["config"] or "", match["version"] or "") if match else None
+
+
+def roots(data_dir: str) -> list[Path]:
+    """Where prepared sets are looked for: `tfds` in the cache, and `data_dir` itself, which may be TFDS's own."""
+    cache = cache_dir(data_dir)
+    return [cache / "tfds", cache] if data_dir else [cache / "tfds"]
+
+
+def find(data: str, data_dir: str = "") -> Path | None:
+    """The directory of a prepared set, of its newest version unless one is named; nothing where there is none.
+
+    Without a config: the set's only one, or the one TFDS noted as its default. Raises `UserError` where that leaves
+    several.
+    """
+    parsed = parse(data)
+    if parsed is None:
+        return None
+    name, config, version = parsed
+    for root in roots(data_dir):
+        base = root / name / config if config else root / name
+        versions = _versions(base)
+        if not versions and not config:
+            versions = _versions(_default_config(base))
+        chosen = [v for v in versions if version in ("", v.name)]
+        if chosen:
+            return chosen[-1]
+    return None
+
+
+def download(data: str, data_dir: str = "") -> Path:
+    """Lets TFDS download and prepare the set `data`; returns its directory. Raises `UserError` where that fails."""
+    name, config, version = parse(data) or ("", "", "")
+    tfds, root = library(), cache_dir(data_dir) / "tfds"
+    with lock(root / f".{name}.lock"):
+        if found := find(data, data_dir):  # another process was quicker
+            return found
+        try:
+            builder = tfds.builder_cls(name)(data_dir=str(root), config=config or None, version=version or None)
+            _check_online(builder)
+            builder.download_and_prepare(file_format="array_record")
+        except UserError:
+            raise
+        except Exception as error:  # TFDS, its 200 builders and the network may raise anything
+            raise UserError(
+                f"TFDS could not download and prepare {data!r}: {str(error).strip() or type(error).__name__}. Prepare it "
+                f'on another machine with download_and_prepare(file_format="array_record") and copy it to {root}.'
+            ) from error
+    return Path(builder.data_path)
+
+
+def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
+    """{"image": uint8 [N, *shape], and "label": int32 [N] where there are labels}, in the set's order.
+
+    `image` is the feature of that name, brought to `shape` by `transforms.fit`; `label` is the feature of that name if
+    it is a whole number that is nowhere negative (TFDS writes -1 where labels are kept secret). "test" is the set's test
+    split, else its validation split, else a fixed tenth of its training split (`heldout.split_indices`).
+
+    Raises `Unreadable` where the files are damaged or name a feature class outside `FEATURES`, and `UserError` where the
+    set has no images or no random access.
+    """
+    check_features(directory)
+    tfds = library()
+    with quiet():
+        try:
+            builder = tfds.builder_from_directory(str(directory))
+            features = dict(builder.info.features.items())
+            sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
+        except Exception as error:  # whatever TFDS may say of broken metadata
+            raise _unreadable(directory, error) from error
+        if "image" not in features:
+            raise UserError(
+                f"{directory} has no feature `image` (it has {', '.join(features)}), so it holds no images."
+            )
+        name, rows = _choose(sizes, split, directory)
+        try:
+            source = builder.as_data_source(name)
+        except NotImplementedError as error:
+            raise UserError(
+                f"{directory} is prepared as {builder.info.file_format.value}, which cannot be read without TensorFlow. "
+                'Prepare it anew with download_and_prepare(file_format="array_record"), or remove it and pass --download.'
+            ) from error
+        except Exception as error:
+            raise _unreadable(directory, error) from error
+        label = features.get("label")
+        labelled = label is not None and label.shape == () and np.issubdtype(label.np_dtype, np.integer)
+        return _read(source, rows, shape, labelled, directory)
+
+
+def check_features(directory: Path) -> None:
+    """Raises `Unreadable` unless features.json names only classes in `FEATURES`, at any depth, in any of its dialects."""
+    try:
+        text = (directory / "features.json").read_bytes()
+        if len(text) > 2**20:
+            raise ValueError("it is larger than 1 MiB")
+        for name in _class_names(json.loads(text)):
+            if name not in FEATURES:
+                raise Unreadable(
+                    f"{directory / 'features.json'} names the class {name!r}, which is not one of TFDS's image, label, text "
+                    "or number features; reading it could run foreign code, so it is refused."
+                )
+    except Unreadable:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(directory, error) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps TFDS's bars, prints and hints off the terminal while the block runs."""
+    from absl import logging
+
+    tfds, verbosity = library(), logging.get_verbosity()
+    tfds.display_progress_bar(False)
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        tfds.display_progress_bar(True)
+
+
+def _class_names(tree: Any) -> Iterator[Any]:
+    """Every class that TFDS would look up: in a protobuf's two spellings, the older `type`, and JSON within JSON."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _class_names(item)
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            if key in ("pythonClassName", "python_class_name") or (key == "type" and isinstance(value, str)):
+                yield value
+            elif key == "json" and isinstance(value, str):
+                yield from _class_names(json.loads(value))
+            else:
+                yield from _class_names(value)
+
+
+def _versions(base: Path | None) -> list[Path]:
+    """The prepared versions below `base`, oldest first."""
+    if base is None or not base.is_dir():
+        return []
+    found = [(m.groups(), path) for path in base.iterdir() if (m := _VERSION.fullmatch(path.name))]
+    found = [(tuple(map(int, v)), path) for v, path in found if (path / "dataset_info.json").is_file()]
+    return [path for _, path in sorted(found)]
+
+
+def _default_config(base: Path) -> Path | None:
+    configs = sorted(path for path in base.iterdir() if _versions(path)) if base.is_dir() else []
+    if len(configs) < 2:
+        return configs[0] if configs else None
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        default = json.loads((base / ".config" / "metadata.json").read_text()).get("default_config_name")
+        configs = [path for path in configs if path.name == default] or configs
+    if len(configs) > 1:
+        every = ", ".join(f"{base.name}/{path.name}" for path in configs)
+        raise UserError(f"{base} holds several configurations; name one of them: {every}.")
+    return configs[0]
+
+
+def _choose(sizes: dict[str, int], split: str, directory: Path) -> tuple[str, np.ndarray]:
+    """The name of the split to read, and which of its rows."""
+    held_out = next((name for name in ("test", "validation") if name in sizes), None)
+    if split == "test" and held_out:
+        return held_out, np.arange(sizes[held_out])
+    if "train" not in sizes:
+        raise UserError(f"{directory} has no split `train`; it has {', '.join(sizes) or 'none'}.")
+    if held_out:
+        return "train", np.arange(sizes["train"])
+    return "train", split_indices(sizes["train"], split, str(directory))
+
+
+def _read(source: Any, rows: np.ndarray, shape: Shape, labelled: bool, directory: Path) -> dict[str, np.ndarray]:
+    image, label = np.empty((len(rows), *shape), np.uint8), np.full(len(rows), -1, np.int32)
+    for start in range(0, len(rows), _CHUNK):
+        try:
+            examples = source.__getitems__(rows[start : start + _CHUNK].tolist())
+        except Exception as error:  # array_record and the decoders have no common error
+            raise _unreadable(directory, error) from error
+        for i, example in enumerate(examples, start):
+            image[i] = fit(example["image"], shape)
+            if labelled:
+                label[i] = example["label"]
+    return {"image": image, "label": label} if labelled and label.min(initial=0) >= 0 else {"image": image}
+
+
+def _check_online(builder: Any) -> None:
+    """Raises `UserError` where no host of the set can be found: TFDS itself would try for minutes."""
+    hosts = {urllib.parse.urlparse(url).hostname for url in builder.url_infos or {}} - {None}
+    if not hosts or urllib.request.getproxies():
+        return
+    for host in hosts:
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(host, 443)
+            return
+    raise UserError(
+        f"{builder.name} has to be downloaded from {', '.join(sorted(map(str, hosts)))}, which cannot be reached from here. "
+        f"Connect to the network, or copy a prepared set to {builder.data_path}."
+    )
+
+
+def _unreadable(directory: Path, error: Exception) -> Unreadable:
+    return Unreadable(
+        f"Cannot read the data set in {directory} ({str(error).strip() or type(error).__name__}). Remove that directory and "
+        "prepare the set again."
+    )
