@@ -1,0 +1,66 @@
+"""The libraries jaxgen is measured against, each in its own virtual environment.
+
+A peer is a folder with `requirements.txt`, pinned, and `worker.py`, which speaks `benchmarks.protocol`; its environment
+lies under `benchmarks/.venvs` (ignored by git), made at first use and again whenever the requirements change.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.worker import Command
+from jaxgen.config import Config, Conv, ConvVAE
+
+HERE = Path(__file__).resolve().parent
+VENVS = HERE.parent / ".venvs"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """`variants(config)` are the ways to run its best; the fastest of them is the one that we are compared to."""
+
+    name: str
+    variants: Callable[[Config], tuple[str, ...]]
+
+    def command(self) -> Command:
+        """How to start its worker; installs it first where need be."""
+        return Command((str(environment(self.name)), "-m", f"benchmarks.peers.{self.name}.worker"))
+
+
+def _torch(config: Config) -> tuple[str, ...]:
+    """`compile` runs on the memory format that suits the networks: channels_last for convolutions."""
+    return ("eager", "channels_last", "compile") if isinstance(config.model, Conv | ConvVAE) else ("eager", "compile")
+
+
+PEERS = {peer.name: peer for peer in (Peer("torch", _torch),)}
+
+
+def environment(name: str, root: Path = VENVS) -> Path:
+    """The Python of the peer's environment, installed from its pinned requirements. Returns at once where it is there.
+
+    Raises `RuntimeError` with pip's words where the installation fails.
+    """
+    requirements = HERE / name / "requirements.txt"
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    folder = root / name
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    mark = folder / "installed.sha256"
+    if mark.exists() and mark.read_text() == wanted:
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    root.mkdir(parents=True, exist_ok=True)
+    (root / ".gitignore").write_text("*\n")
+    print(f"installing {requirements.relative_to(HERE.parents[1])} into {folder}", file=sys.stderr)
+    venv.create(folder, with_pip=True)
+    argv = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"pip could not install {requirements}:\n{done.stderr[-4000:]}")
+    mark.write_text(wanted)
+    return python

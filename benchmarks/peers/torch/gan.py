@@ -1,0 +1,101 @@
+"""jaxgen's GAN step in PyTorch, with its shortcuts: one generator pass for both updates, no gradients of the critic's
+weights in the generator's update, lazy penalties."""
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
+# (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.nn.functional import relu, softplus
+
+from benchmarks.peers.torch.optim import Average, Optimiser
+
+Tensor = torch.Tensor
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    "nonsaturating": lambda real, fake: (softplus(-real) + softplus(fake), softplus(-fake)),
+    "least_squares": lambda real, fake: (0.5 * ((real - 1) ** 2 + fake**2), 0.5 * (fake - 1) ** 2),
+    "hinge": lambda real, fake: (relu(1 - real) + relu(1 + fake), -fake),
+    "wasserstein": lambda real, fake: (fake - real, -fake),
+    "relativistic": lambda real, fake: (softplus(fake - real), softplus(real - fake)),
+}
+"""Logits [B] of real and fake -> (critic, generator) losses [B]."""
+
+
+class GANStep:
+    """One update of each player. `x` [B, ...] in the networks' own layout."""
+
+    def __init__(
+        self,
+        gen: torch.nn.Module,
+        disc: torch.nn.Module,
+        game: Mapping[str, Any],
+        z_dim: int,
+        joint: bool,
+        compiled: bool,
+        check: bool,
+    ):
+        if game["critic_steps"] != 1 or game["classes"]:
+            raise ValueError("the PyTorch peer has neither several critic steps nor labels")
+        self.disc, self._z_dim, self._joint = disc, z_dim, joint
+        self._disc_params = list(disc.parameters())
+        self._gen_tx = Optimiser(gen.parameters(), game["gen"], check)
+        self._disc_tx = Optimiser(disc.parameters(), game["disc"], check)
+        self._ema = Average(gen, game["ema_decay"])
+        self._loss = LOSSES[game["loss"]]
+        self._at = set(game["penalty"].split("+")) - {""}
+        if self._at - {"r1", "r2"}:
+            raise ValueError(f"the PyTorch peer has r1 and r2, not {game['penalty']!r}")
+        self._every = game["penalty_every"]
+        self._weight = game["penalty_weight"] * game["penalty_every"]
+        self._step = 0
+        wrap = torch.compile if compiled else lambda f: f
+        self._generate, self._disc_loss, self._gen_loss = map(wrap, (gen, self._disc_loss_of, self._gen_loss_of))
+
+    def __call__(self, x: Tensor, z: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(critic, generator) losses before each's update; `z` [B, Z] is drawn where it is not given."""
+        fake = self._generate(torch.randn(len(x), self._z_dim) if z is None else z)
+        self._critic_learns(True)
+        if self._at and self._step % self._every == 0:
+            # Not compiled: torch.compile refuses the second derivatives.
+            d_loss, penalty = self._penalised(x, fake.detach())
+            self._disc_tx.update(d_loss + self._weight * penalty)
+        else:
+            d_loss = self._disc_loss(x, fake.detach())
+            self._disc_tx.update(d_loss)
+        self._critic_learns(False)
+        g_loss = self._gen_loss(x, fake)
+        self._gen_tx.update(g_loss)
+        self._ema.update()
+        self._step += 1
+        return d_loss.detach(), g_loss.detach()
+
+    def _critic_learns(self, yes: bool) -> None:
+        for p in self._disc_params:
+            p.requires_grad_(yes)
+
+    def _logits(self, x: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Of real and fake [B]; in one pass where the critic does not mix examples."""
+        if self._joint:
+            real_logit, fake_logit = self.disc(torch.cat([x, fake]))[:, 0].chunk(2)
+            return real_logit, fake_logit
+        return self.disc(x)[:, 0], self.disc(fake)[:, 0]
+
+    def _disc_loss_of(self, x: Tensor, fake: Tensor) -> Tensor:
+        return self._loss(*self._logits(x, fake))[0].mean()
+
+    def _gen_loss_of(self, x: Tensor, fake: Tensor) -> Tensor:
+        with torch.no_grad():
+            real_logit = self.disc(x)[:, 0]
+        return self._loss(real_logit, self.disc(fake)[:, 0])[1].mean()
+
+    def _penalised(self, x: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and half the squared gradient norm of the logits at real (r1) and fake (r2) examples."""
+        x = x.detach().requires_grad_("r1" in self._at)
+        fake = fake.requires_grad_("r2" in self._at)
+        real_logit, fake_logit = self._logits(x, fake)
+        points = [at for at in (x, fake) if at.requires_grad]
+        grads = torch.autograd.grad((real_logit + fake_logit).sum(), points, create_graph=True)
+        penalty = sum(0.5 * grad.square().sum() / len(grad) for grad in grads)
+        return self._loss(real_logit, fake_logit)[0].mean(), penalty

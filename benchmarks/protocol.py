@@ -1,0 +1,91 @@
+"""How the benchmark and its workers talk: one JSON object a line, standard library only.
+
+A worker holds one training step, built and warmed up, and sleeps in `readline` between its turns, so that two of them
+can alternate on the same cores without disturbing each other.
+
+    benchmark                                   worker
+    {"do": "build", "job": {...}}               {"compile_s": 4.1, "step_s": 0.02, "unit": 1, "facts": {...}}
+    {"do": "time", "steps": 40}                 {"seconds": 0.81, "steps": 40, "idle_s": 0.9, "idle_cpu_s": 0.0}
+    {"do": "losses", "steps": 3, "path": "x"}   {"losses": [[0.69, 0.69], ...]}
+    end of file                                 exits
+
+A reply of {"error": traceback} means that the request failed; the worker stays alive.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+Job = dict[str, Any]
+"""Plain JSON values that say what a worker builds."""
+
+
+class Contestant(Protocol):
+    """One training step, ready to run."""
+
+    unit: int
+    """Turns are whole multiples of this many steps: steps in one dispatch, or the interval of a lazy penalty."""
+    facts: dict[str, Any]
+    """`versions` by package and `device`, as JSON."""
+
+    def run(self, steps: int) -> None:
+        """Take `steps` steps and return when the last has finished."""
+        ...
+
+    def losses(self, steps: int, path: str) -> list[list[float]]:
+        """The losses of `steps` steps from given weights. Ours writes weights, batch and noise to `path`, a peer reads
+        them; both take the network's dropout as they find it (the job turns it off)."""
+        ...
+
+
+def serve(build: Callable[[Job], Contestant], requests: TextIO, replies: TextIO) -> None:
+    """Answer requests until they end. Each reply is one line, flushed."""
+    contestant: Contestant | None = None
+    idle_since, cpu_then = time.perf_counter(), time.process_time()
+    for line in requests:
+        idle = {"idle_s": time.perf_counter() - idle_since, "idle_cpu_s": time.process_time() - cpu_then}
+        try:
+            request = json.loads(line)
+            if request["do"] == "build":
+                contestant = build(request["job"])
+                reply = {"unit": contestant.unit, "facts": contestant.facts}
+                if not request["job"].get("check"):
+                    reply |= _warm_up(contestant)
+            elif contestant is None:
+                raise RuntimeError("the first request must be `build`")
+            elif request["do"] == "time":
+                steps = request["steps"]
+                reply = {"seconds": _seconds(contestant, steps), "steps": steps} | idle
+            elif request["do"] == "losses":
+                reply = {"losses": contestant.losses(request["steps"], request["path"])}
+            else:
+                raise RuntimeError(f"unknown request {request['do']!r}")
+        except Exception:  # the benchmark, at the other end, is who can act on it
+            reply = {"error": traceback.format_exc()}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+        idle_since, cpu_then = time.perf_counter(), time.process_time()
+
+
+def serve_standard_streams(build: Callable[[Job], Contestant]) -> None:
+    """`serve` on stdin and stdout. What libraries print goes to stderr instead: stdout carries replies only."""
+    with os.fdopen(os.dup(1), "w") as replies:
+        os.dup2(2, 1)
+        serve(build, sys.stdin, replies)
+
+
+def _warm_up(contestant: Contestant) -> dict[str, float]:
+    """The first call compiles; what it took beyond the second is the compile time."""
+    first = _seconds(contestant, contestant.unit)
+    second = _seconds(contestant, contestant.unit)
+    return {"compile_s": max(0.0, first - second), "step_s": second / contestant.unit}
+
+
+def _seconds(contestant: Contestant, steps: int) -> float:
+    start = time.perf_counter()
+    contestant.run(steps)
+    return time.perf_counter() - start

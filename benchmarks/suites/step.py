@@ -1,0 +1,23 @@
+"""How long does a training step of each system take?"""
+
+from dataclasses import replace
+
+from benchmarks.suites import Case
+from jaxgen.assemble import config_named
+from jaxgen.config import Adam, Adversarial, Config, Conv, ConvVAE
+
+DIGITS_GAN = replace(config_named("digits_gan")[1], batch=128)
+IMAGE_VAE = replace(config_named("image_vae")[1], batch=128)
+DCGAN = Config(
+    domain="digits",
+    model=Conv(width=64, layers=2),
+    game=Adversarial(loss="nonsaturating", gen=Adam(lr=2e-4, b1=0.5), disc=Adam(lr=2e-4, b1=0.5)),
+    batch=128,
+)
+
+CASES = (
+    Case("digits_gan", DIGITS_GAN),
+    Case("image_vae", IMAGE_VAE),
+    Case("conv_vae", replace(IMAGE_VAE, model=ConvVAE())),
+    Case("dcgan_28", DCGAN),
+)

@@ -1,0 +1,236 @@
+"""How fast a training step is, and how fast next to PyTorch.
+
+    python -m benchmarks.throughput                                     # suite `step`, jaxgen alone
+    python -m benchmarks.throughput --peers torch --json results.json   # in turns with PyTorch
+    python -m benchmarks.throughput --suite dispatch layers
+    python -m benchmarks.throughput --peers torch --check               # the same losses from the same weights?
+
+Each side is a process that keeps its step warm and sleeps while the other runs: ours, theirs, ours, theirs, on the same
+machine within a second or two, and the ratio of each pair; `ratio_to_best_torch` is the median of theirs / ours (above
+1: ours is faster). The best PyTorch variant is the fastest of eager, channels_last and torch.compile, found on the same
+machine just before. Times are of the whole step (noise, dropout masks, both updates, moving average) on one batch that
+is already in place. Run it on a machine where nothing else runs.
+
+A row of the JSON: `suite`, `name`, `batch`, `examples_per_s`, `step_ms` (over turns of about 2 s: `median`, `min`,
+`spread` = (max - min) / median, `n`), `compile_s`, `idle_cpu` (share of a core burnt while waiting), `against` (for
+each opponent the same, the best `variant`, every variant's ms, the `ratios` of the pairs), `ratio_to_best_torch` or
+`ratio_to_<rival>`, `device`, `versions`, `hardware`, `commit`, `load_average` (before the run), `date`.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, measure, suites
+from benchmarks.peers import PEERS, Peer
+from benchmarks.suites import Case
+from benchmarks.worker import QUIET_IDLE, Command, Job, Worker
+from jaxgen.config import nearest
+from jaxgen.errors import UserError
+
+TOLERANCE = 1e-4
+"""The largest difference that the check allows between two losses, relative to the loss where that is above 1."""
+CHECK_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to measure."""
+
+    pairs: int = 5
+    seconds: float = 2.0  # of one turn
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0; 1 where the check finds a difference; 2 for a mistake on the command line."""
+    args = _arguments(argv)
+    try:
+        peers = [_known(name, PEERS) for name in args.peers]
+        cases = [(suite, case) for suite in args.suite for case in suites.load(suite)]
+        if args.only:
+            cases = [(s, c) for s, c in cases if c.name in args.only]
+        if not cases:
+            raise UserError(f"No case is named {' or '.join(args.only)} in {', '.join(args.suite)}.")
+        if args.check:
+            return _check(cases, peers)
+        _time(cases, peers, Plan(args.pairs, args.seconds), args.json)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("benchmarks.throughput", description=summary, epilog=details, formatter_class=raw)
+    parser.add_argument("--suite", nargs="+", default=["step"], help=f"of {', '.join(suites.names())}")
+    parser.add_argument("--peers", type=lambda s: s.split(","), default=[], help=f"of {', '.join(PEERS)}, by commas")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows only")
+    parser.add_argument("--pairs", type=int, default=Plan.pairs, help="pairs of turns, at least one (default 5)")
+    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="of one turn (default 2)")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="where to write the rows")
+    parser.add_argument("--check", action="store_true", help="compare losses with the peers' instead of timing")
+    args = parser.parse_args(argv)
+    if args.pairs < 1 or args.seconds <= 0:
+        parser.error("--pairs must be at least 1 and --seconds above 0")
+    return args
+
+
+def _known(name: str, known: Mapping[str, Peer]) -> Peer:
+    if name not in known:
+        raise UserError(f"There is no peer {name!r}{nearest(name, known)}.")
+    return known[name]
+
+
+def _time(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer], plan: Plan, path: Path | None) -> None:
+    """Measure, print and write. The file is written after each row, so that a broken run keeps what it has."""
+    load = machine.load_average()
+    if load > machine.QUIET_LOAD:
+        print(f"warning: load average {load:.2f}: something else is running here; do not trust the figures.")
+    where = {"hardware": machine.hardware(), "commit": machine.commit(), "load_average": load}
+    print(f"{where['hardware']['cpu']}, {where['hardware']['cores']} cores, commit {where['commit'][:12]}")
+    print(table_line(None))
+    rows = []
+    for suite, case in cases:
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        row = {"suite": suite} | compare(case, peers, plan) | where | {"date": date}
+        rows.append(row)
+        print(table_line(row), flush=True)
+        for note in notes(row):
+            print(f"    {note}", flush=True)
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+
+def compare(case: Case, peers: Sequence[Peer], plan: Plan, python: str = sys.executable) -> dict[str, Any]:
+    """Measure one case, in turns with its rivals and the peers: a row, less what is the same for the whole run."""
+    plan = replace(plan, pairs=case.pairs or plan.pairs)
+    ours_command = suites.ours(python)
+    turns: list[float] = []
+    against: dict[str, Any] = {}
+    with Worker(ours_command, case.job()) as ours:
+        for name, changes in case.rivals.items():
+            turns += _duel(ours, name, {name: (ours_command, replace(case, **changes).job())}, plan, against)
+        for peer in peers:
+            command = peer.command()
+            variants = {v: (command, case.job() | {"variant": v}) for v in peer.variants(case.config)}
+            turns += _duel(ours, peer.name, variants, plan, against)
+        if not turns:
+            steps = measure.turn_steps(ours, plan.seconds)
+            turns = [ours.turn(steps) for _ in range(plan.pairs)]
+        step = measure.summary(turns)
+        row = {
+            "name": case.name,
+            "batch": case.config.batch,
+            "examples_per_s": 1e3 * case.config.batch / step["median"],
+            "step_ms": step,
+            "compile_s": ours.compile_s,
+            "idle_cpu": ours.idle_cpu,
+            "against": against,
+            **ours.facts,
+        }
+    return row | {theirs["key"]: theirs["ratio"] for theirs in against.values()}
+
+
+def _duel(
+    ours: Worker, name: str, variants: Mapping[str, tuple[Command, Job]], plan: Plan, against: dict[str, Any]
+) -> list[float]:
+    """Our turns against the fastest of `variants`; theirs go into `against[name]`.
+
+    A variant that does not start is reported there, and is fatal only where none does.
+    """
+    with contextlib.ExitStack() as stack:
+        workers, failed, times = {}, {}, {}
+        for variant, (command, job) in variants.items():
+            try:
+                workers[variant] = stack.enter_context(Worker(command, job))
+            except RuntimeError as error:
+                failed[variant] = str(error)
+        if not workers:
+            raise RuntimeError("\n".join(failed.values()))
+        best = next(iter(workers))
+        if len(variants) > 1:
+            best, times = measure.fastest(workers, plan.seconds)
+        for variant in workers.keys() - {best}:
+            workers[variant].close()
+        theirs = workers[best]
+        a, b = measure.alternate(ours, theirs, plan.pairs, plan.seconds)
+        against[name] = {
+            "key": f"ratio_to_best_{name}" if len(variants) > 1 else f"ratio_to_{name}",
+            "ratio": measure.ratio(a, b),
+            "ratios": [other / mine for mine, other in zip(a, b, strict=True)],
+            "step_ms": measure.summary(b),
+            "compile_s": theirs.compile_s,
+            "idle_cpu": theirs.idle_cpu,
+            "variant": best,
+            "variants": times,
+            "failed": failed,
+            **theirs.facts,
+        }
+    return a
+
+
+def table_line(row: Mapping[str, Any] | None) -> str:
+    """One line of the table; its head where there is no row."""
+    if row is None:
+        return (
+            f"{'step':28}{'batch':>6}{'examples/s':>12}{'ms':>10}{'min':>10}{'spread':>8}{'n':>4}{'compile s':>11}"
+            "   ratio (above 1: ours is faster)"
+        )
+    step = row["step_ms"]
+    ratios = [
+        f"{theirs['ratio']:.2f} to {name}"
+        + (f" {theirs['variant']}" if theirs["variant"] != name else "")
+        + f" ({theirs['step_ms']['median']:.4g} ms)"
+        for name, theirs in row["against"].items()
+    ]
+    return (
+        f"{row['name']:28}{row['batch']:6}{row['examples_per_s']:12.1f}{step['median']:10.4g}{step['min']:10.4g}"
+        f"{step['spread']:8.0%}{step['n']:4}{row['compile_s']:11.1f}   {', '.join(ratios)}"
+    )
+
+
+def notes(row: Mapping[str, Any]) -> list[str]:
+    """What a reader of the row must know: variants that failed, and processes that did not sleep."""
+    out = []
+    for name, side in {"ours": row, **row["against"]}.items():
+        if side["idle_cpu"] > QUIET_IDLE:
+            out.append(f"{name} burnt {side['idle_cpu']:.0%} of a core while it waited: the ratios suffer from it")
+        for variant, why in side.get("failed", {}).items():
+            out.append(f"{name} {variant} did not run: {why.strip().splitlines()[-1]}")
+    return out
+
+
+def _check(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer]) -> int:
+    """Losses of a few SGD steps, dropout off, from our weights, batch and noise; 1 where a peer's differ."""
+    if not peers:
+        raise UserError("--check compares with a peer: add --peers torch.")
+    failures = 0
+    for _, case in cases:
+        case = suites.deterministic(case)
+        with tempfile.TemporaryDirectory() as folder, Worker(suites.ours(sys.executable), case.job(check=True)) as ours:
+            path = str(Path(folder) / "given.npz")
+            mine = ours.losses(CHECK_STEPS, path)
+            for peer in peers:
+                for variant in peer.variants(case.config):
+                    with Worker(peer.command(), case.job(check=True) | {"variant": variant}) as worker:
+                        theirs = worker.losses(CHECK_STEPS, path)
+                    worst = measure.loss_difference(mine, theirs)
+                    moved = measure.loss_difference(mine[:1] * len(mine), mine)
+                    verdict = measure.verdict(worst, moved, TOLERANCE)
+                    failures += verdict != "same"
+                    print(f"{case.name:28}{peer.name} {variant:16}{verdict:10} worst {worst:.1e}, moved {moved:.1e}")
+    return min(failures, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The benchmark's end of a worker process."""
+
+import json
+import os
+import selectors
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.protocol import Job
+
+ROOT = Path(__file__).resolve().parents[1]
+QUIET_IDLE = 0.02
+"""The share of a core that a waiting worker may burn; more means that it spins and slows the other down."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """How to start a worker."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)  # added to ours
+
+
+class Worker:
+    """A worker process: built and warmed up when the constructor returns, asleep between turns.
+
+    Raises `RuntimeError` with the worker's own words where it fails, dies or does not answer within `timeout` seconds.
+    """
+
+    def __init__(self, command: Command, job: Job, timeout: float = 900.0):
+        self._timeout = timeout
+        self._argv = command.argv
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `close`)
+        self._process = subprocess.Popen(
+            command.argv,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(command.env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            bufsize=0,
+        )
+        try:
+            built = self._ask({"do": "build", "job": job})
+        except BaseException:
+            self.close()
+            raise
+        self.unit: int = built["unit"]
+        self.facts: Mapping[str, Any] = built["facts"]
+        self.compile_s: float = built.get("compile_s", 0.0)
+        self.step_s: float = built.get("step_s", 0.0)
+        self._idle_s = self._idle_cpu_s = 0.0
+
+    def turn(self, steps: int) -> float:
+        reply = self._ask({"do": "time", "steps": steps})
+        self._idle_s += reply["idle_s"]
+        self._idle_cpu_s += reply["idle_cpu_s"]
+        return reply["seconds"] / reply["steps"]
+
+    @property
+    def idle_cpu(self) -> float:
+        """The share of a core that it burnt while it waited for its turns: more than `QUIET_IDLE` slows the others."""
+        return self._idle_cpu_s / self._idle_s if self._idle_s else 0.0
+
+    def losses(self, steps: int, path: str) -> list[list[float]]:
+        return self._ask({"do": "losses", "steps": steps, "path": path})["losses"]
+
+    def close(self) -> None:
+        """End of its input ends the worker; one that does not listen is killed."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                stream.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin
+        assert stdout
+        try:
+            stdin.write(json.dumps(request).encode() + b"\n")
+        except BrokenPipeError:
+            raise RuntimeError(f"{self._name()} died before {request['do']!r}.\n{self._tail()}") from None
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            if not selector.select(self._timeout):
+                raise RuntimeError(f"{self._name()} gave no answer to {request['do']!r} in {self._timeout:g} s.")
+        line = stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._name()} died of {request['do']!r}.\n{self._tail()}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise RuntimeError(f"{self._name()} failed at {request['do']!r}.\n{reply['error']}")
+        return reply
+
+    def _name(self) -> str:
+        return "The worker `" + " ".join(self._argv) + "`"
+
+    def _tail(self, size: int = 4000) -> str:
+        self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, self._log.tell() - size))
+        return self._log.read().decode(errors="replace")
