@@ -25,12 +25,12 @@ def read(name: str, shape: Shape, split: str, data_dir: str = "") -> dict[str, n
     root = cache_dir(data_dir) / "tfds"
     try:
         return _read(name, root, shape, split)
-    except tfds.Unreadable:
+    except tfds.UnreadableError:
         pass
     with lock(root / f".{name}.lock"):
         try:
             return _read(name, root, shape, split)  # another process was quicker
-        except tfds.Unreadable:
+        except tfds.UnreadableError:
             _prepare(name, root)
         return _read(name, root, shape, split)
 

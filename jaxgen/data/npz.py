@@ -20,19 +20,21 @@ _LAYOUTS = (  # image and label of each split
 def read(path: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     """{"image": uint8 [N, *shape], and "label": int32 [N] where there are labels}, in the file's order.
 
-    Keys: `image` and optionally `label`, of which a fixed tenth is held out (`heldout.split_indices`), or a split made by
-    the file: `x_train, y_train, x_test, y_test` as Keras names them, `train_image, train_label, test_image, test_label`,
-    or the same with an s as MedMNIST names them; labels may be missing.
+    Keys: `image` and optionally `label`, of which a fixed tenth is held out (`heldout.split_indices`), or a split made
+    by the file: `x_train, y_train, x_test, y_test` as Keras names them, `train_image, train_label, test_image,
+    test_label`, or the same with an s as MedMNIST names them; labels may be missing.
 
     Images are [N, h, w] or [N, h, w, c] with c of 1, 3 or 4: uint8, or floats in [0, 1], which are rounded to 8 bits.
     Other sizes and channels are brought to `shape` by `transforms.fit`. Labels are whole numbers from 0, [N] or [N, 1].
     Raises `UserError` for anything else, pickled content among it: nothing in the file is executed.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened:  # NumPy leaves the file open when it turns out to be broken
+            file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise UserError(f"{path} holds one bare array. Save it with numpy.savez(path, image=..., label=...).")
-            image, label = _arrays(file, path, split)
+            with file:
+                image, label = _arrays(file, path, split)
     except UserError:
         raise
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
@@ -49,7 +51,7 @@ def _arrays(file: np.lib.npyio.NpzFile, path: Path, split: str) -> tuple[np.ndar
         if all(image in file for image, _ in layout.values()):
             name, label_name = layout[split]
             image = _checked_images(file[name], f"`{name}` in {path}")
-            label = file[label_name] if label_name in file else None
+            label = file.get(label_name)
             return image, _checked_labels(label, len(image), f"`{label_name}` in {path}")
     if "image" not in file:
         raise UserError(
@@ -57,7 +59,7 @@ def _arrays(file: np.lib.npyio.NpzFile, path: Path, split: str) -> tuple[np.ndar
             "`x_train` and `x_test` with optional `y_train` and `y_test`."
         )
     image = _checked_images(file["image"], f"`image` in {path}")
-    label = _checked_labels(file["label"] if "label" in file else None, len(image), f"`label` in {path}")
+    label = _checked_labels(file.get("label"), len(image), f"`label` in {path}")
     chosen = split_indices(len(image), split, str(path))
     return image[chosen], None if label is None else label[chosen]
 

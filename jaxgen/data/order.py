@@ -8,8 +8,8 @@ import numpy as np
 def permutation(n: int, key: tuple[int, int]) -> np.ndarray:
     """A permutation of 0..n-1 as int32 [n], fixed for good by `n` and the two 64-bit words of `key`.
 
-    Sorts the raw output of Philox (Salmon et al. 2011). NumPy promises that a bit generator's stream never changes, which
-    it does not promise of `Generator.permutation`: a run can be resumed under another version of NumPy.
+    Sorts the raw output of Philox (Salmon et al. 2011). NumPy promises that a bit generator's stream never changes,
+    which it does not promise of `Generator.permutation`: a run can be resumed under another version of NumPy.
     """
     words = np.array(key, dtype=object) % 2**64
     raw = np.random.Philox(key=words.astype(np.uint64)).random_raw(n)
@@ -27,8 +27,8 @@ def epoch_order(seed: int, epoch: int, n: int) -> np.ndarray:
 def batch_indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
     """The examples of batch `step` (from 0) among `n`: int32 [batch].
 
-    The permutations of epochs 0, 1, ... form one endless stream; step s takes the positions [s * batch, (s + 1) * batch),
-    across the end of an epoch and for batches larger than the data too.
+    The permutations of epochs 0, 1, ... form one endless stream; step s takes the positions
+    [s * batch, (s + 1) * batch), across the end of an epoch and for batches larger than the data too.
     """
     return _stream(seed, step * batch, (step + 1) * batch, n)
 

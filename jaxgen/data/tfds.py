@@ -37,11 +37,11 @@ FEATURES = frozenset(
         "text_feature.Text",
     )
 )
-"""The classes that a set's features.json may name. TFDS imports any module that it names (`FeatureConnector.cls_from_name`
-in 4.9.10), so a set from a stranger could run code; and audio and video features run external decoders."""
+"""The classes that a set's features.json may name. TFDS imports any module that is named there
+(`FeatureConnector.cls_from_name` in 4.9.10), so a stranger's set could run code; audio and video run other programs."""
 
 
-class Unreadable(UserError):
+class UnreadableError(UserError):
     """A prepared set whose files are missing, damaged or not to be trusted."""
 
 
@@ -62,7 +62,7 @@ def names() -> list[str]:
 
 
 def parse(data: str) -> tuple[str, str, str] | None:
-    """`name[/config][:version]` as (name, config, version), empty where not given; nothing where it is not of that form."""
+    """`name[/config][:version]` as (name, config, version), "" where not given; nothing for another form."""
     match = _NAME.fullmatch(data)
     return (match["name"], match["config"] or "", match["version"] or "") if match else None
 
@@ -109,8 +109,8 @@ def download(data: str, data_dir: str = "") -> Path:
             raise
         except Exception as error:  # TFDS, its 200 builders and the network may raise anything
             raise UserError(
-                f"TFDS could not download and prepare {data!r}: {str(error).strip() or type(error).__name__}. Prepare it "
-                f'on another machine with download_and_prepare(file_format="array_record") and copy it to {root}.'
+                f"TFDS could not download and prepare {data!r}: {str(error).strip() or type(error).__name__}. Prepare "
+                f'it elsewhere with download_and_prepare(file_format="array_record") and copy it to {root}.'
             ) from error
     return Path(builder.data_path)
 
@@ -119,11 +119,11 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     """{"image": uint8 [N, *shape], and "label": int32 [N] where there are labels}, in the set's order.
 
     `image` is the feature of that name, brought to `shape` by `transforms.fit`; `label` is the feature of that name if
-    it is a whole number that is nowhere negative (TFDS writes -1 where labels are kept secret). "test" is the set's test
-    split, else its validation split, else a fixed tenth of its training split (`heldout.split_indices`).
+    it is a whole number that is nowhere negative (TFDS writes -1 where labels are kept secret). "test" is the set's
+    test split, else its validation split, else a fixed tenth of its training split (`heldout.split_indices`).
 
-    Raises `Unreadable` where the files are damaged or name a feature class outside `FEATURES`, and `UserError` where the
-    set has no images or no random access.
+    Raises `UnreadableError` where the files are damaged or name a feature class outside `FEATURES`, and `UserError`
+    where the set has no images or no random access.
     """
     check_features(directory)
     tfds = library()
@@ -135,16 +135,14 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
         except Exception as error:  # whatever TFDS may say of broken metadata
             raise _unreadable(directory, error) from error
         if "image" not in features:
-            raise UserError(
-                f"{directory} has no feature `image` (it has {', '.join(features)}), so it holds no images."
-            )
+            raise UserError(f"{directory} has no feature `image`, only {', '.join(features)}; choose a set of images.")
         name, rows = _choose(sizes, split, directory)
         try:
             source = builder.as_data_source(name)
         except NotImplementedError as error:
             raise UserError(
-                f"{directory} is prepared as {builder.info.file_format.value}, which cannot be read without TensorFlow. "
-                'Prepare it anew with download_and_prepare(file_format="array_record"), or remove it and pass --download.'
+                f"{directory} is prepared as {builder.info.file_format.value}, which needs TensorFlow to be read. "
+                'Remove it and pass --download, or prepare it anew with download_and_prepare(file_format="array_record").'
             ) from error
         except Exception as error:
             raise _unreadable(directory, error) from error
@@ -154,18 +152,18 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
 
 
 def check_features(directory: Path) -> None:
-    """Raises `Unreadable` unless features.json names only classes in `FEATURES`, at any depth, in any of its dialects."""
+    """Raises `UnreadableError` unless features.json names only classes in `FEATURES`, at any depth, in any dialect."""
     try:
-        text = (directory / "features.json").read_bytes()
+        text = (directory / "features.json").read_text(encoding="utf-8")
         if len(text) > 2**20:
             raise ValueError("it is larger than 1 MiB")
         for name in _class_names(json.loads(text)):
-            if name not in FEATURES:
-                raise Unreadable(
-                    f"{directory / 'features.json'} names the class {name!r}, which is not one of TFDS's image, label, text "
-                    "or number features; reading it could run foreign code, so it is refused."
+            if not isinstance(name, str) or name not in FEATURES:
+                raise UnreadableError(
+                    f"{directory / 'features.json'} names the class {name!r}, which is not one of TFDS's features for "
+                    "images, labels, texts or numbers. Reading it could run foreign code: use a set you can trust."
                 )
-    except Unreadable:
+    except UnreadableError:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(directory, error) from error
@@ -188,7 +186,7 @@ def quiet() -> Iterator[None]:
 
 
 def _class_names(tree: Any) -> Iterator[Any]:
-    """Every class that TFDS would look up: in a protobuf's two spellings, the older `type`, and JSON within JSON."""
+    """Every class that TFDS could look up: in both of a protobuf's spellings, the older `type`, and JSON within JSON."""
     if isinstance(tree, list):
         for item in tree:
             yield from _class_names(item)
@@ -196,10 +194,11 @@ def _class_names(tree: Any) -> Iterator[Any]:
         for key, value in tree.items():
             if key in ("pythonClassName", "python_class_name") or (key == "type" and isinstance(value, str)):
                 yield value
-            elif key == "json" and isinstance(value, str):
-                yield from _class_names(json.loads(value))
             else:
                 yield from _class_names(value)
+    elif isinstance(tree, str):  # TFDS parses some strings, depending on what stands beside them
+        with contextlib.suppress(json.JSONDecodeError):
+            yield from _class_names(json.loads(tree))
 
 
 def _versions(base: Path | None) -> list[Path]:
@@ -260,13 +259,13 @@ def _check_online(builder: Any) -> None:
             socket.getaddrinfo(host, 443)
             return
     raise UserError(
-        f"{builder.name} has to be downloaded from {', '.join(sorted(map(str, hosts)))}, which cannot be reached from here. "
+        f"{builder.name} has to be downloaded from {', '.join(sorted(map(str, hosts)))}, which cannot be reached. "
         f"Connect to the network, or copy a prepared set to {builder.data_path}."
     )
 
 
-def _unreadable(directory: Path, error: Exception) -> Unreadable:
-    return Unreadable(
-        f"Cannot read the data set in {directory} ({str(error).strip() or type(error).__name__}). Remove that directory and "
-        "prepare the set again."
+def _unreadable(directory: Path, error: Exception) -> UnreadableError:
+    return UnreadableError(
+        f"Cannot read the data set in {directory} ({str(error).strip() or type(error).__name__}). "
+        "Remove that directory and prepare the set again."
     )

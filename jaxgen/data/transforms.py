@@ -12,7 +12,7 @@ def check_shape(shape: tuple[int, ...]) -> Shape:
     """`shape` as (height, width, channels). Raises `UserError` unless it is that, with 1 or 3 channels."""
     if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
         raise UserError(
-            f"The shape of an image is (height, width, channels) with 1 channel (grey) or 3 (colour); got {tuple(shape)}."
+            f"The shape of an image is (height, width, channels), with 1 channel for grey or 3 for colour; got {shape}."
         )
     return shape[0], shape[1], shape[2]
 
@@ -35,13 +35,11 @@ def fit(image: Image.Image | np.ndarray, shape: Shape) -> np.ndarray:
         if image.shape == shape and image.dtype == np.uint8:
             return image
         image = _from_array(image)
-    image = _to_channels(image, channels)
-    box = _centre(image.size, (width, height))
-    if (box[2] - box[0], box[3] - box[1]) == (width, height):
-        image = image.crop(box)
-    else:
-        image = image.resize((width, height), Image.Resampling.LANCZOS, box=box)
-    return np.asarray(image).reshape(shape)
+    picture = _to_channels(image, channels)
+    picture = picture.crop(_centre(picture.size, (width, height)))  # not `resize(box=...)`: it would look past the cut
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(picture).reshape(shape)
 
 
 def fit_all(images: np.ndarray, shape: Shape) -> np.ndarray:
