@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import math
+import socket
 import sys
 import time
 import types
@@ -14,13 +15,14 @@ import jax
 import numpy as np
 from etils import epath
 from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
+from tensorboardX.proto import event_pb2, summary_pb2
+from tensorboardX.record_writer import RecordWriter
 from tqdm import tqdm
 
 from jaxgen.errors import UserError
 
-_PROTO: Any = event_pb2  # its names appear only when it runs
+_PROTO: Any = event_pb2  # their names appear only when they run
+_PROTO_SUMMARY: Any = summary_pb2
 
 
 class Report:
@@ -45,12 +47,10 @@ class Report:
         with self._explained():
             self._workdir.mkdir(parents=True, exist_ok=True)
             _rewind(self._workdir / "metrics.jsonl", first_step)
-            # Not SummaryWriter: its writing thread dies on a full disk, and the next calls wait for it for ever.
-            # The suffix keeps two starts within one second from sharing a file.
-            self._events = EventsWriter(str(self._workdir / "events"), f".{time.time_ns()}")
+            self._events = RecordWriter(str(self._workdir / _events_file()))
+            self._write(first_step, file_version="brain.Event:2")
             start = _PROTO.SessionLog(status=_PROTO.SessionLog.START)  # hides what was logged from this step on
-            self._events.write_event(_PROTO.Event(wall_time=time.time(), step=first_step + 1, session_log=start))
-            self._events.flush()
+            self._write(first_step + 1, session_log=start)
         self._bar = tqdm(
             total=total_steps,
             initial=first_step,
@@ -88,7 +88,8 @@ class Report:
         line = {"step": step, "time": time.time()} | {k: v if math.isfinite(v) else str(v) for k, v in values.items()}
         with self._explained(), (self._workdir / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._write(step, *(summary.scalar(name, value) for name, value in values.items()))
+        scalars = [summary.scalar(name, value).value[0] for name, value in values.items()]
+        self._write(step, summary=_PROTO_SUMMARY.Summary(value=scalars))
         shown = {name: f"{value:.4g}" for name, value in values.items() if name != "images_per_second"}
         if not self._bar.disable:
             self._bar.set_postfix({"images/s": f"{rate:.0f}"} | shown)
@@ -104,7 +105,7 @@ class Report:
             return
         if array.dtype != np.uint8 or array.ndim != 3:
             raise ValueError(f"an image is uint8 [H, W, C], not {array.dtype}{list(array.shape)}")
-        self._write(step, summary.image(name, array, dataformats="HWC"))
+        self._write(step, summary=summary.image(name, array, dataformats="HWC"))
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
@@ -119,10 +120,10 @@ class Report:
         with self._explained():
             self._events.close()
 
-    def _write(self, step: int, *summaries) -> None:
+    def _write(self, step: int, **what: Any) -> None:
+        # Record by record, here: SummaryWriter's thread dies on a full disk, and the next calls wait for it for ever.
         with self._explained():
-            for one in summaries:
-                self._events.write_event(_PROTO.Event(wall_time=time.time(), step=step, summary=one))
+            self._events.write(_PROTO.Event(wall_time=time.time(), step=step, **what).SerializeToString())
             self._events.flush()
 
     @contextlib.contextmanager
@@ -139,6 +140,12 @@ class Report:
                 f"The metrics could not be written to {self._workdir}: {error.strerror}. Mend that, or use another "
                 "--workdir."
             ) from error
+
+
+def _events_file() -> str:
+    """TensorBoard reads the files of a directory in the order of their names; no two starts may share one."""
+    now = time.time_ns()
+    return f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{now % 10**9:09d}"
 
 
 def _rewind(path: epath.Path, step: int) -> None:
