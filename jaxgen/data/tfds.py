@@ -135,14 +135,16 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
         except Exception as error:  # whatever TFDS may say of broken metadata
             raise _unreadable(directory, error) from error
         if "image" not in features:
-            raise UserError(f"{directory} has no feature `image`, only {', '.join(features)}; choose a set of images.")
+            raise UserError(
+                f"{directory} has no feature `image`, only {', '.join(sorted(features))}; choose a set of images."
+            )
         name, rows = _choose(sizes, split, directory)
         try:
             source = builder.as_data_source(name)
         except NotImplementedError as error:
             raise UserError(
                 f"{directory} is prepared as {builder.info.file_format.value}, which needs TensorFlow to be read. "
-                'Remove it and pass --download, or prepare it anew with download_and_prepare(file_format="array_record").'
+                'Remove it and pass --download, or prepare it with download_and_prepare(file_format="array_record").'
             ) from error
         except Exception as error:
             raise _unreadable(directory, error) from error
@@ -186,7 +188,7 @@ def quiet() -> Iterator[None]:
 
 
 def _class_names(tree: Any) -> Iterator[Any]:
-    """Every class that TFDS could look up: in both of a protobuf's spellings, the older `type`, and JSON within JSON."""
+    """Every class that TFDS could look up: in either spelling of a protobuf, the older `type`, and JSON within JSON."""
     if isinstance(tree, list):
         for item in tree:
             yield from _class_names(item)

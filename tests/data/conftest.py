@@ -25,7 +25,7 @@ def prepared_mnist_5k(tmp_path_factory):
     return root
 
 
-def tiny(splits: dict[str, int], png: bool = False, label: str = "class"):
+def tiny_builder(splits: dict[str, int], png: bool = False, label: str = "class"):
     """A TFDS builder class `tiny`: 4x4 grey images whose pixels are all 10 * row, labelled row % 3.
 
     `label` is "class", "hidden" (-1, as in secret test sets), "text" or "" for none.
@@ -70,12 +70,19 @@ def as_png(image: np.ndarray) -> io.BytesIO:
 
 
 @pytest.fixture
+def tiny():
+    return tiny_builder
+
+
+@pytest.fixture
 def prepare_tiny(cache):
     """`prepare_tiny({"train": 5}, ...)` prepares such a set in the cache and returns its directory."""
 
     def prepare(splits, **kwargs) -> Path:
         with tfds.quiet():
-            tiny(splits, **kwargs)(data_dir=str(cache / "tfds")).download_and_prepare(file_format="array_record")
+            tiny_builder(splits, **kwargs)(data_dir=str(cache / "tfds")).download_and_prepare(
+                file_format="array_record"
+            )
         return cache / "tfds" / "tiny" / "1.0.0"
 
     return prepare

@@ -90,7 +90,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("arrays, said", BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("arrays", "said"), BAD.values(), ids=BAD)
 def test_bad_content_is_refused(save, arrays, said):
     path = save(**arrays)
     with pytest.raises(UserError, match=said) as error:

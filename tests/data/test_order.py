@@ -17,7 +17,7 @@ def test_a_permutation_sorts_philox():
     assert permutation(20, (5, 9)).tolist() == sorted(range(20), key=raw.__getitem__)
 
 
-@pytest.mark.parametrize("n, batch", [(10, 3), (7, 7), (5, 12), (1, 4), (64, 16)])
+@pytest.mark.parametrize(("n", "batch"), [(10, 3), (7, 7), (5, 12), (1, 4), (64, 16)])
 def test_every_epoch_sees_every_example_once(n, batch):
     stream = np.concatenate([batch_indices(3, step, n, batch) for step in range(4 * n)])
     assert stream.dtype == np.int32

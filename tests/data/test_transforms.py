@@ -35,7 +35,7 @@ def test_shrinking_does_not_alias():
 
 
 @pytest.mark.parametrize(
-    "size, shape, rows, cols",
+    ("size", "shape", "rows", "cols"),
     [
         ((4, 6), (4, 4, 1), slice(0, 4), slice(1, 5)),  # wide: from both sides
         ((7, 4), (4, 4, 1), slice(1, 5), slice(0, 4)),  # tall, odd: the left-over row goes below
