@@ -12,6 +12,7 @@ from etils import epath
 from flax import linen as nn
 
 from jaxgen.config import Config
+from jaxgen.errors import UserError
 from jaxgen.types import Array, Batch
 
 Raw = Mapping[str, np.ndarray]
@@ -36,3 +37,12 @@ class Domain:
     """Writes what a game shows into files named after a stem; returns their paths."""
     measure: Callable[[np.ndarray, Raw, Raw, Config], dict[str, float | int | str]] | None = None
     """(samples, train, held-out, config) -> sample metrics, all raw."""
+
+
+def check_halvings(shape: tuple[int, ...], n: int) -> None:
+    """Raises `UserError` where the height or width of images can't be halved n times."""
+    if any(side % (1 << n) for side in shape[:2]):
+        raise UserError(
+            f"Images of {shape[0]}x{shape[1]} can't be halved {n} times; "
+            f"choose --shape with sides that are multiples of {1 << n}, or fewer layers."
+        )

@@ -6,8 +6,10 @@ from etils import epath
 from jaxgen import preview
 from jaxgen.config import MLP, Config, Conv
 from jaxgen.data import images
-from jaxgen.domains import Domain, Pictures, Raw
+from jaxgen.data.cache import cache_dir
+from jaxgen.domains import Domain, Pictures, Raw, check_halvings
 from jaxgen.errors import UserError
+from jaxgen.metrics.sample_quality import sample_metrics
 from jaxgen.models import conv, mlp
 from jaxgen.types import Array, Batch
 
@@ -20,7 +22,7 @@ def networks(cfg: Config, axis_name: str | None):
         gen = mlp.Generator(shape, model.gen, classes, dtype)
         return gen, mlp.Critic(model.disc, model.dropout, model.spectral_norm, classes, axis_name, dtype)
     if isinstance(model, Conv):
-        images.check_halvings(shape, model.layers)
+        check_halvings(shape, model.layers)
         gen = conv.Generator(shape, model.width, model.layers, classes, axis_name, dtype)
         critic = conv.Critic(model.width, model.layers, model.dropout, model.spectral_norm, classes, axis_name, dtype)
         return gen, critic

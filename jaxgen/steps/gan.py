@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax import struct
 
 from jaxgen.axes import example_keys, mean_over
+from jaxgen.latent import numbered_keys, prior
 from jaxgen.losses.adversarial import Loss
 from jaxgen.losses.penalties import Penalty
 from jaxgen.player import Player, apply, average, copy, evaluate, new_if_finite, player, update
@@ -20,7 +21,7 @@ from jaxgen.types import Array, Batch, Metrics, PyTree
 class GAN:
     """The game: who plays, by which rules. Frozen and hashable, so it is a static argument; build it once.
 
-    The networks are Flax modules called as `gen(z, train=...)` and `disc(x, train=...)`; with `conditional`,
+    The networks are Flax modules called as `gen(z, train=...)` and `disc(x, train=...)`; with `classes`,
     `gen(z, label, train=...)` and `disc(x, label, train=...)`. Under `jax.pmap`, modules with batch normalisation
     need its `axis_name`.
     """
@@ -36,7 +37,7 @@ class GAN:
     penalty_every: int = 1  # n: at every n-th step, n times as strong (Karras et al. 2020, section 3.1)
     critic_steps: int = 1  # k: critic update j of a step trains on every k-th example, from the j-th
     ema_decay: float = 0.999
-    conditional: bool = False  # the batch has a `label`
+    classes: int = 0  # > 0: conditional on a `label` below this number
     skip_nonfinite: bool = False  # leave the state as it was where a loss or an update isn't finite
 
 
@@ -110,18 +111,24 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
 
 
 def sample(state: State, keys: Array, game: GAN, label: Array | None = None) -> Array:
-    """Images [N, ...] in [-1, 1] of the averaged generator, one for each key [N] (and label [N])."""
-    z = jax.vmap(lambda k: jax.random.normal(k, (game.z_dim,)))(keys)
-    return decode(state, z, game, label)
+    """Images [N, ...] in [-1, 1] of the averaged generator, one for each key [N]; classes (label [N]) in turn."""
+    return decode(state, prior(keys, game.z_dim), game, label)
 
 
 def decode(state: State, z: Array, game: GAN, label: Array | None = None) -> Array:
-    """Images [N, ...] in [-1, 1] of the averaged generator at latents z [N, Z]."""
+    """Images [N, ...] in [-1, 1] of the averaged generator at latents z [N, Z]; classes (label [N]) in turn."""
+    if game.classes and label is None:
+        label = jnp.arange(len(z)) % game.classes
     return evaluate(game.gen, state.ema, z, *(() if label is None else (label,)))
 
 
+def show(state: State, key: Array, game: GAN, batch: Batch | None = None) -> dict[str, Array]:
+    """What a person wants to see of a run: 64 samples, the same latents for the same key."""
+    return {"samples": sample(state, numbered_keys(key, 64), game)}
+
+
 def _label(batch: Batch, game: GAN, n: int | None = None) -> tuple[Array, ...]:
-    return (batch["label"][:n],) if game.conditional else ()
+    return (batch["label"][:n],) if game.classes else ()
 
 
 def _generate(
@@ -129,8 +136,7 @@ def _generate(
 ) -> tuple[Array, PyTree]:
     """(fakes [B, ...], new statistics) for the labels of a batch, if any."""
     z_key, noise_key = jax.random.split(key)
-    z_keys = example_keys(z_key, len(batch["image"]), axis_name)
-    z = jax.vmap(lambda k: jax.random.normal(k, (game.z_dim,)))(z_keys)
+    z = prior(example_keys(z_key, len(batch["image"]), axis_name), game.z_dim)
     inputs = (z, *_label(batch, game))
     fake, stats = apply(game.gen, params, state.gen.stats, *inputs, key=noise_key, axis_name=axis_name)
     if fake.shape != batch["image"].shape:

@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax import struct
 
 from jaxgen.axes import example_keys, mean_over
+from jaxgen.latent import line, numbered_keys, prior
 from jaxgen.losses.elbo import Likelihood, elbo, importance_bound, kl_normal, log_normal
 from jaxgen.player import Player, apply, average, copy, evaluate, new_if_finite, player, update
 from jaxgen.types import Array, Batch, Metrics, PyTree
@@ -131,7 +132,29 @@ def decode(state: State, z: Array, game: VAE) -> Array:
 
 def sample(state: State, keys: Array, game: VAE) -> Array:
     """Expected images [N, ...] for latents from the prior, one for each key [N]."""
-    return decode(state, jax.vmap(lambda k: jax.random.normal(k, (game.z_dim,)))(keys), game)
+    return decode(state, prior(keys, game.z_dim), game)
+
+
+def show(state: State, key: Array, game: VAE, batch: Batch | None = None) -> dict[str, Array]:
+    """What a person wants to see of a run: 64 samples; of a batch of 32 or more, 16 originals with their
+    reconstructions, 4 interpolations of 8 images between pairs of them, and a map of all: the posterior means at
+    their two principal axes. The same noise for the same key."""
+    shown = {"samples": sample(state, numbered_keys(key, 64), game)}
+    if batch is not None:
+        x = batch["image"][:32]
+        x = binarised(numbered_keys(key, len(x)), x) if game.binarise else x
+        mu, _ = encode(state, x, game)
+        between = line(mu[16:20], mu[20:24], 8).reshape(-1, game.z_dim)
+        shown |= {
+            "originals": x[:16],
+            "reconstructions": decode(state, mu[:16], game),
+            "interpolations": decode(state, between, game),
+        }
+        means, _ = encode(state, batch["image"], game)
+        centred = means - means.mean(0)
+        axes = jnp.linalg.svd(centred, full_matrices=False)[2][:2]
+        shown |= {"map": batch["image"], "map_points": centred @ axes.T}
+    return shown
 
 
 def bounds(state: State, batch: Batch, keys: Array, game: VAE, samples: int) -> dict[str, Array]:

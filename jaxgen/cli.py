@@ -1,0 +1,163 @@
+"""The command line: `jaxgen train CONFIG | sample RUN | evaluate RUN`."""
+
+import dataclasses
+import errno
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxgen.config import Config, nearest
+from jaxgen.errors import UserError
+
+USAGE = """usage: jaxgen train CONFIG [--workdir DIR] [--loop.steps N ...]   train, or go on with the run in DIR
+       jaxgen sample RUN [--num N] [--seed S] [--out PATH]       write samples of a run
+       jaxgen evaluate RUN [--json PATH]                         print a run's metrics on held-out data
+
+Each has --help; `jaxgen train CONFIG --help` lists every field of a config. CONFIG is a .py file, or one of:
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a config; run again on the same directory it goes on where it was."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    workdir: str  # directory of the run
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Write samples of a run, without its data set."""
+
+    run: tyro.conf.Positional[str]  # directory of the run
+    num: int = 64  # how many
+    seed: int = 0
+    out: str | None = None  # .png a grid, .gif a walk through latent space, .npz arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Print a run's metrics on held-out data."""
+
+    run: tyro.conf.Positional[str]  # directory of the run
+    json: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None  # write them to a file, too
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code: 0 when done or stopped by a signal, 2 for what the user can mend."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        return _complain(str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _complain(f"The disk is full: {error.filename or 'a file'} could not be written. Free some space.")
+        if isinstance(error, PermissionError):
+            return _complain(f"{error.filename}: permission denied. Choose another directory.")
+        raise
+    except KeyboardInterrupt:  # outside the loop, where there is nothing to save
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    commands = {"train": _train, "sample": _sample, "evaluate": _evaluate}
+    if not words or words[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if words else 2
+    if words[0] not in commands:
+        raise UserError(f"There is no command {words[0]!r}{nearest(words[0], commands)}.")
+    return commands[words[0]](words[1:])
+
+
+def _train(words: list[str]) -> int:
+    if not words or words[0].startswith("-"):
+        print(_usage())
+        return 0 if words and words[0] in ("-h", "--help") else 2
+    from jaxgen.assemble import config_named
+
+    name, default = config_named(words[0])
+    args = tyro.cli(
+        Train,
+        prog=f"jaxgen train {words[0]}",
+        default=Train(default, os.path.join("runs", name)),
+        args=words[1:],
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    _use_compilation_cache(args.config)
+    from jaxgen.train import train
+
+    start = time.perf_counter()
+    outcome = train(args.config, args.workdir)
+    if not outcome.finished:
+        return 0
+    if not outcome.trained:
+        print(f"{args.workdir} was finished at step {outcome.step}. For more, raise --loop.steps.")
+    else:
+        from jaxgen.evaluate import evaluate
+
+        print(_table(evaluate(args.workdir)))
+        print(f"{outcome.step} steps in {time.perf_counter() - start:.0f} s, metrics included")
+    for path in (*outcome.pictures, outcome.checkpoint):
+        print(path)
+    return 0
+
+
+def _sample(words: list[str]) -> int:
+    args = tyro.cli(Sample, prog="jaxgen sample", args=words)
+    from jaxgen.sample import sample
+
+    print(sample(args.run, args.num, args.seed, args.out))
+    return 0
+
+
+def _evaluate(words: list[str]) -> int:
+    args = tyro.cli(Evaluate, prog="jaxgen evaluate", args=words)
+    from jaxgen.evaluate import evaluate
+
+    found = evaluate(args.run)
+    print(_table(found))
+    if args.json:
+        path = Path(args.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+def _table(found: dict[str, Any]) -> str:
+    wide = max(map(len, found))
+    return "\n".join(
+        f"{name:<{wide}}  {f'{value:.4f}' if isinstance(value, float) else value}" for name, value in found.items()
+    )
+
+
+def _usage() -> str:
+    from jaxgen.assemble import configs
+
+    return USAGE + "\n".join(f"  {name}" for name in configs())
+
+
+def _complain(message: str) -> int:
+    print(f"jaxgen: {message}", file=sys.stderr)
+    return 2
+
+
+def _use_compilation_cache(config: Config) -> None:
+    """Keeps compiled programs beside the data, readable by the user alone: the files are executable code."""
+    import jax
+
+    from jaxgen.data.cache import cache_dir
+
+    if jax.config.jax_compilation_cache_dir is None:
+        folder = cache_dir(config.data_dir) / "xla"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Paths and points in a latent space whose prior is a standard normal."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.types import Array
+
+
+def prior(keys: Array, z_dim: int) -> Array:
+    """One latent for each key: [N] -> [N, Z]."""
+    return jax.vmap(lambda key: jax.random.normal(key, (z_dim,)))(keys)
+
+
+def numbered_keys(key: Array, n: int) -> Array:
+    """[n] keys; the first m of them are the same for every n >= m."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+
+
+def circle(keys: Array, z_dim: int, frames: int) -> Array:
+    """[frames, N, Z]: from each key a closed walk through two latents at right angles, at the prior's typical length."""
+    pairs = jax.vmap(lambda key: jax.random.normal(key, (2, z_dim)))(keys)
+    angle = 2 * jnp.pi * jnp.arange(frames).reshape(-1, 1, 1) / frames
+    return jnp.cos(angle) * pairs[:, 0] + jnp.sin(angle) * pairs[:, 1]
+
+
+def line(start: Array, end: Array, n: int) -> Array:
+    """[N, n, Z]: n latents on the line from each start [N, Z] to its end [N, Z], both included."""
+    t = jnp.linspace(0.0, 1.0, n).reshape(1, -1, 1)
+    return start[:, None] * (1 - t) + end[:, None] * t
