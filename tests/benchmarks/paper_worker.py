@@ -1,0 +1,31 @@
+"""A worker without a library behind it, for the tests: it sleeps, or fails as its job says."""
+
+import os
+import time
+
+from benchmarks.protocol import serve_standard_streams
+
+
+class Paper:
+    unit = 2
+
+    def __init__(self, job):
+        self._job = job
+        self.facts = {"device": "paper", "versions": {"paper": "1"}}
+        if self._job.get("variant") in self._job.get("broken", ()):
+            raise OSError("no compiler")
+        print("a library that talks on stdout")
+
+    def run(self, steps):
+        if self._job.get("die"):
+            os._exit(3)
+        time.sleep(steps * self._job.get("step_s", 1e-3))
+
+    def losses(self, steps, path):
+        off = self._job.get("off", {}).get(self._job.get("variant"), 0.0)
+        moves = 0.0 if self._job.get("still") else 0.1
+        return [[1.0 - moves * i, off] for i in range(steps)]
+
+
+if __name__ == "__main__":
+    serve_standard_streams(Paper)

@@ -1,0 +1,106 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from benchmarks import ours
+from benchmarks.suites import Case, deterministic
+from jaxgen.assemble import build
+from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Variational
+
+SHAPE = (8, 8, 1)
+GAN = Config(
+    domain="digits",
+    model=MLP(z_dim=3, gen=(8,), disc=(8,), dropout=0.3),
+    game=Adversarial(penalty="r1+r2", penalty_every=2),
+    shape=SHAPE,
+    batch=4,
+)
+VAE = Config(domain="image", model=MLPVAE(z_dim=3, widths=(8,)), game=Variational(binarise=True), shape=SHAPE, batch=4)
+
+
+def nested(arrays, prefix):
+    """`gen/Dense_0/kernel` ... as Flax takes them."""
+    tree = {}
+    for name, value in arrays.items():
+        if name.startswith(prefix + "/"):
+            layer, leaf = name.removeprefix(prefix + "/").split("/")
+            tree.setdefault(layer, {})[leaf] = value
+    return {"params": tree}
+
+
+def test_a_step_runs_and_moves_the_state():
+    step = ours.build(Case("vae", VAE).job())
+    assert step.unit == 1
+    before = np.array(step._state.vae.params["encoder"]["Dense_0"]["kernel"])
+    step.run(2)
+    assert int(step._state.step) == 2
+    assert np.abs(np.array(step._state.vae.params["encoder"]["Dense_0"]["kernel"]) - before).max() > 0
+    assert step.facts["versions"]["jax"] == jax.__version__
+
+
+def test_a_call_takes_its_k_steps_and_turns_are_whole_calls():
+    call = ours.build(Case("gan", GAN, steps_per_call=3).job())
+    assert call.unit == 6  # of calls of 3 and penalties every 2
+    call.run(6)
+    assert int(call._state.step) == 6
+
+
+def test_what_a_peer_is_given_is_what_the_gan_played_with(tmp_path):
+    case = deterministic(Case("gan", GAN))
+    losses = ours.build(case.job(check=True)).losses(3, str(tmp_path / "given.npz"))
+    given = dict(np.load(tmp_path / "given.npz"))
+    assert given["noise"].shape == (3, 4, 3)
+    game = build(case.config).game
+    fake = game.gen.apply(nested(given, "gen"), given["noise"][0], train=False)
+    real, fake = (game.disc.apply(nested(given, "disc"), x, train=False) for x in (given["x"], fake))
+    assert losses[0][0] == pytest.approx(float(np.log1p(np.exp(fake - real)).mean()), abs=1e-6)
+    assert np.ptp([disc for disc, _ in losses]) > 0
+
+
+def test_what_a_peer_is_given_is_what_the_vae_drew(tmp_path):
+    case = deterministic(Case("vae", VAE))
+    losses = ours.build(case.job(check=True)).losses(2, str(tmp_path / "given.npz"))
+    given = dict(np.load(tmp_path / "given.npz"))
+    x, game = given["x"], build(case.config).game
+    assert 0 <= x.min() < x.max() <= 1
+    mu, logvar = game.encoder.apply(nested(given, "encoder"), x, train=False)
+    z = mu + np.exp(0.5 * logvar) * given["noise"][0]
+    logits = np.array(game.decoder.apply(nested(given, "decoder"), z, train=False))
+    log_likelihood = (x * logits - np.logaddexp(0, logits)).sum((1, 2, 3))
+    kl = 0.5 * (np.exp(logvar) + mu**2 - 1 - logvar).sum(1)
+    assert losses[0] == [pytest.approx(float((kl - log_likelihood).mean()), rel=1e-6)]
+
+
+def test_flax_layers_stand_in_for_ours(monkeypatch):
+    for module in (ours.conv, ours.vae):
+        monkeypatch.setattr(module, "ConvTranspose", module.ConvTranspose)  # put back afterwards
+    config = Config(domain="digits", model=Conv(z_dim=3, width=2, layers=1), game=Adversarial(), shape=SHAPE, batch=4)
+    job = Case("dcgan", config, flax_layers=True).job(check=True)
+
+    def layers():
+        gen, seen = ours.build(job)._game.gen, set()
+
+        def listen(call, args, kwargs, context):
+            seen.add(type(context.module))
+            return call(*args, **kwargs)
+
+        with nn.intercept_methods(listen):
+            jax.eval_shape(lambda z: gen.init(jax.random.key(0), z, train=False), jnp.zeros((1, 3)))
+        return seen
+
+    assert nn.ConvTranspose in layers()
+    assert ours.conv.Conv in layers()  # nothing else is exchanged
+    job["flax_layers"] = False
+    monkeypatch.undo()
+    assert nn.ConvTranspose not in layers()
+
+
+def test_images_are_in_the_range_of_the_game():
+    for config, low in ((GAN, -1), (VAE, 0)):
+        x = ours.images(config, 50)
+        assert x.shape == (50, *SHAPE)
+        assert x.dtype == jnp.float32
+        assert low <= x.min() < low + 0.1
+        assert 0.9 < x.max() <= 1

@@ -1,0 +1,65 @@
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import peers, suites
+
+
+@pytest.fixture
+def installs(monkeypatch, tmp_path):
+    """A peer `p` with its requirements, and the list of pip's calls; `code` is what pip returns."""
+    calls = []
+    folder = tmp_path / "benchmarks" / "peers" / "p"
+    folder.mkdir(parents=True)
+    (folder / "requirements.txt").write_text("p==1\n")
+
+    def run(argv, **_):
+        calls.append(argv)
+        return subprocess.CompletedProcess(argv, run.code, "", "no such release")
+
+    run.code = 0
+    monkeypatch.setattr(peers, "HERE", folder.parent)
+    monkeypatch.setattr(peers.venv, "create", lambda folder, with_pip: folder.mkdir())
+    monkeypatch.setattr(peers.subprocess, "run", run)
+    return calls, folder / "requirements.txt", run, tmp_path / "venvs"
+
+
+def test_an_environment_is_made_once_and_again_when_its_requirements_change(installs):
+    calls, requirements, _, root = installs
+    python = peers.environment("p", root)
+    assert python.parent.parent == root / "p"
+    assert [(argv[0], argv[1:4], argv[-1]) for argv in calls] == [
+        (str(python), ["-m", "pip", "install"], str(requirements))
+    ]
+    peers.environment("p", root)
+    assert len(calls) == 1
+    requirements.write_text("p==2\n")
+    peers.environment("p", root)
+    assert len(calls) == 2
+    assert (root / ".gitignore").read_text() == "*\n"
+
+
+def test_a_failed_installation_says_why_and_is_tried_again(installs):
+    calls, _, run, root = installs
+    run.code = 1
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no such release"):
+            peers.environment("p", root)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("name", peers.PEERS)
+def test_requirements_are_pinned(name):
+    lines = (peers.HERE / name / "requirements.txt").read_text().split()
+    assert lines
+    assert all("==" in line for line in lines)
+
+
+def test_torch_runs_channels_last_for_convolutions_only():
+    by_name = {case.name: case for case in suites.load("step")}
+    torch = peers.PEERS["torch"]
+    assert torch.variants(by_name["dcgan_28"].config) == ("eager", "channels_last", "compile")
+    assert torch.variants(by_name["digits_gan"].config) == ("eager", "compile")
+    conv = replace(by_name["digits_gan"].config, model=by_name["conv_vae"].config.model)
+    assert "channels_last" in torch.variants(conv)

@@ -1,0 +1,121 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import suites, throughput
+from benchmarks.peers import Peer
+from benchmarks.suites import Case
+from benchmarks.throughput import Plan, compare
+from benchmarks.worker import Command
+from jaxgen.config import MLP, Adversarial, Config
+
+PAPER = Command((sys.executable, str(Path(__file__).parent / "paper_worker.py")))
+CASE = Case("paper", Config(domain="digits", model=MLP(), game=Adversarial(), batch=32))
+PLAN = Plan(pairs=3, seconds=0.004)
+
+MEASURED = {"step_ms", "compile_s", "idle_cpu", "device", "versions"}
+ROW = MEASURED | {"name", "batch", "examples_per_s", "against"}
+AGAINST = MEASURED | {"key", "ratio", "ratios", "variant", "variants", "failed"}
+RUN = {"suite", "hardware", "commit", "load_average", "date"}
+
+
+class PaperPeer(Peer):
+    def command(self):
+        return PAPER
+
+
+@pytest.fixture(autouse=True)
+def paper(monkeypatch):
+    """Both sides are processes that sleep 1 ms a step."""
+    monkeypatch.setattr(suites, "ours", lambda python: PAPER)
+    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda config: ("eager", "compile"))})
+
+
+def given(monkeypatch, **job):
+    """Every job goes out with the paper worker's own fields."""
+    monkeypatch.setattr(Case, "job", lambda self, check=False: {"check": check, **job})
+
+
+def test_a_row_alone():
+    row = compare(CASE, [], PLAN)
+    assert row.keys() == ROW
+    assert row["against"] == {}
+    assert row["step_ms"]["n"] == 3
+    assert row["step_ms"]["min"] >= 1.0
+    assert row["examples_per_s"] == pytest.approx(32e3 / row["step_ms"]["median"])
+
+
+def test_a_row_with_a_rival_and_a_peer():
+    case = Case("paper", CASE.config, rivals={"call_1": {"steps_per_call": 1}}, pairs=2)
+    row = compare(case, list(throughput.PEERS.values()), PLAN)
+    assert row.keys() == ROW | {"ratio_to_call_1", "ratio_to_best_torch"}
+    assert row["step_ms"]["n"] == 4  # two pairs with each opponent
+    for name, key in {"call_1": "ratio_to_call_1", "torch": "ratio_to_best_torch"}.items():
+        theirs = row["against"][name]
+        assert theirs.keys() == AGAINST
+        assert len(theirs["ratios"]) == 2
+        assert row[key] == pytest.approx(sum(theirs["ratios"]) / 2)
+    assert row["against"]["torch"]["variants"].keys() == {"eager", "compile"}
+    json.dumps(row)
+
+
+def test_a_variant_that_does_not_start_is_reported(monkeypatch):
+    given(monkeypatch, broken=["compile"])
+    row = compare(CASE, list(throughput.PEERS.values()), PLAN)
+    assert row["against"]["torch"]["variant"] == "eager"
+    assert throughput.notes(row) == ["torch compile did not run: OSError: no compiler"]
+    given(monkeypatch, broken=["compile", "eager"])
+    with pytest.raises(RuntimeError, match="no compiler"):
+        compare(CASE, list(throughput.PEERS.values()), PLAN)
+
+
+def test_a_process_that_spins_is_noted():
+    row = {"idle_cpu": 0.0, "against": {"torch": {"idle_cpu": 0.4, "failed": {}}}}
+    assert throughput.notes(row) == ["torch burnt 40% of a core while it waited: the ratios suffer from it"]
+
+
+def test_the_command_prints_a_table_and_writes_rows(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(suites, "load", lambda name: (CASE, Case("other", CASE.config)))
+    monkeypatch.setattr(throughput.machine, "load_average", lambda: 0.7)
+    path = tmp_path / "new" / "out.json"
+    argv = ["--peers", "torch", "--pairs", "1", "--seconds", "0.004", "--json", str(path), "--only", "paper"]
+    assert throughput.main(argv) == 0
+    (row,) = json.loads(path.read_text())["rows"]
+    assert row.keys() == ROW | RUN | {"ratio_to_best_torch"}
+    assert row["load_average"] == 0.7
+    assert row["hardware"]["cores"] >= 1
+    out = capsys.readouterr().out
+    assert "warning: load average 0.70" in out
+    assert f"{row['ratio_to_best_torch']:.2f} to torch" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--suite", "stop"], "did you mean 'step'"),
+        (["--peers", "touch"], "did you mean 'torch'"),
+        (["--only", "nothing"], "No case is named nothing"),
+        (["--check"], "add --peers torch"),
+    ],
+)
+def test_a_mistake_on_the_command_line_exits_2(argv, words, capsys):
+    assert throughput.main(argv) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_check_tells_same_from_different(monkeypatch, capsys):
+    monkeypatch.setattr(suites, "load", lambda name: (CASE,))
+    assert throughput.main(["--check", "--peers", "torch"]) == 0
+    assert "same" in capsys.readouterr().out
+    given(monkeypatch, off={"compile": 0.01})
+    assert throughput.main(["--check", "--peers", "torch"]) == 1
+    eager, compiled = capsys.readouterr().out.splitlines()
+    assert "eager" in eager
+    assert "same" in eager
+    assert "compile" in compiled
+    assert "DIFFERENT" in compiled
+    given(monkeypatch, still=True)
+    assert throughput.main(["--check", "--peers", "torch"]) == 1
+    assert "BLIND" in capsys.readouterr().out
