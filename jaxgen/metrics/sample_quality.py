@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from jaxgen.metrics.pca import PCA, pca
 
 Images = Mapping[str, np.ndarray]
 """`image` [N, H, W, C] uint8 and, where the data have classes, `label` [N] of integers."""
-Row = dict[str, float | int | str]
+Row = dict[str, Any]
+"""One set of samples' metrics by name: numbers, and what they were measured with."""
 
 LEAST = 12
 """Fewest samples, training items or held-out items: two halves must still have five neighbours each."""
