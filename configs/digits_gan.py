@@ -1,6 +1,6 @@
 """28x28 digits: the article's MLP pair with a paired relativistic loss and lazy R1 + R2 penalties.
 
-    jaxgen train configs/digits_gan.py
+jaxgen train configs/digits_gan.py
 """
 
 from jaxgen.config import MLP, Adam, Adversarial, Config, Loop

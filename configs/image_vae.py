@@ -1,6 +1,6 @@
 """28x28 binarised digits: an MLP VAE with Bernoulli likelihood.
 
-    jaxgen train configs/image_vae.py
+jaxgen train configs/image_vae.py
 """
 
 from jaxgen.config import MLPVAE, Adam, Config, Loop, Variational

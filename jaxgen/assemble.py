@@ -137,7 +137,8 @@ def config_named(name: str) -> tuple[str, Config]:
     if not path.is_file():
         raise UserError(f"There is no file {name}. Configs that came with jaxgen: {', '.join(sorted(configs()))}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
+    if spec is None or spec.loader is None:  # only for endings that Python does not know
+        raise UserError(f"{path} is no Python file.")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

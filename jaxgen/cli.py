@@ -101,7 +101,10 @@ def _train(words: list[str]) -> int:
     else:
         from jaxgen.evaluate import evaluate
 
-        print(_table(evaluate(args.workdir)))
+        try:
+            print(_table(evaluate(args.workdir)))
+        except UserError as error:  # few held-out images, say: the training itself came to its end
+            print(f"No metrics: {error}")
         print(f"{outcome.step} steps in {time.perf_counter() - start:.0f} s, metrics included")
     for path in (*outcome.pictures, outcome.checkpoint):
         print(path)
@@ -153,7 +156,8 @@ def _use_compilation_cache(config: Config) -> None:
 
     from jaxgen.data.cache import cache_dir
 
-    if jax.config.jax_compilation_cache_dir is None:
+    settings: Any = jax.config  # its attributes appear only when it runs
+    if settings.jax_compilation_cache_dir is None:
         folder = cache_dir(config.data_dir) / "xla"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -7,11 +7,13 @@ import jax.numpy as jnp
 
 # XLA sends 2-D fp32 convolutions on CPU to YNNPACK, whose filter gradient is 2.4-20x slower than the one it replaces
 # (jaxlib 0.10.2 and 0.12.0). Dot products and reductions are best left with it.
-_CPU = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
+_CPU: dict[str, str | bool] = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+}
 
 
 @cache
-def compiler_options() -> dict[str, str]:
+def compiler_options() -> dict[str, str | bool]:
     """Options for `jax.jit(..., compiler_options=...)` or `lowered.compile(...)` on the default backend.
 
     Only the outermost `jit` takes options; `jax.pmap` takes them through `.lower(...).compile(compiler_options=...)`.

@@ -184,7 +184,8 @@ def _choices(hint: Any) -> dict[str, type]:
     """The dataclasses of a union, by name; nothing for any other type."""
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return {}
-    return {c.__name__: c for c in typing.get_args(hint) if dataclasses.is_dataclass(c)}
+    members = [c for c in typing.get_args(hint) if isinstance(c, type)]
+    return {c.__name__: c for c in members if dataclasses.is_dataclass(c)}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ sharded arrays; `pmap` one program a device, which averages by `axis_name`.
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from jaxgen.errors import UserError
 from jaxgen.types import PyTree
 
 AXIS = "data"
+Device: TypeAlias = Any  # jax.Device, which type checkers see as a value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Layout:
     """How a run lies on its devices."""
 
     mode: str  # "single", "pmap" or "jit"
-    devices: tuple[jax.Device, ...]  # of all processes
+    devices: tuple[Device, ...]  # of all processes
 
     @property
     def axis_name(self) -> str | None:
@@ -45,7 +46,7 @@ class Layout:
         return NamedSharding(mesh, PartitionSpec(*axes))
 
 
-def layout(mode: str, batch: int, devices: Sequence[jax.Device] | None = None) -> Layout:
+def layout(mode: str, batch: int, devices: Sequence[Device] | None = None) -> Layout:
     """The layout for a mode ("auto": pmap where there are several devices). `batch` is the global batch.
 
     Raises `UserError` where the batch can't be split evenly.
@@ -106,8 +107,8 @@ def compile_call(
 ) -> Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]:
     """K steps in one dispatch, compiled once: `(state, resident, feed) -> (state, metrics [K])`. Donates the state.
 
-    `step(state, batch, axis_name=...)`; `fetch(resident, one) -> batch` draws the batch of each step from what lies on the
-    device and that step's part of the feed. State and resident as from `replicate`, feed [K, ...] as from `split`.
+    `step(state, batch, axis_name=...)`; `fetch(resident, one) -> batch` draws the batch of each step from what
+    lies on the device and that step's part of the feed. State and resident as from `replicate`, feed [K, ...] as from `split`.
     """
 
     def call(state: PyTree, resident: PyTree, feed: PyTree) -> tuple[PyTree, PyTree]:
@@ -131,6 +132,6 @@ def agree(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
-def _pmap_devices(where: Layout) -> Sequence[jax.Device] | None:
+def _pmap_devices(where: Layout) -> Sequence[Device] | None:
     """None, all of them, in a run of several processes: pmap takes a list only from one."""
     return where.devices if jax.process_count() == 1 else None

@@ -63,9 +63,7 @@ def train(config: Config, workdir: epath.PathLike, quiet: bool = False) -> Outco
                 report.say(f"Going on from step {start}.")
             step = _loop(run, state, start, report, stop)
             checkpoints.wait()
-        return Outcome(
-            step, step >= config.loop.steps, step > start, checkpoints.path(step), run.pictures_of(step)
-        )
+        return Outcome(step, step >= config.loop.steps, step > start, checkpoints.path(step), run.pictures_of(step))
 
 
 def check_loop(loop: Loop) -> None:

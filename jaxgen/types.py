@@ -1,7 +1,7 @@
 """Names for what is passed around."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 
@@ -9,4 +9,5 @@ Array: TypeAlias = jax.Array
 PyTree: TypeAlias = Any
 Batch: TypeAlias = Mapping[str, Array]
 """One batch: `image` [B, ...] and, where the data have classes, `label` [B] int32."""
+Split: TypeAlias = Literal["train", "test"]
 Metrics: TypeAlias = Mapping[str, Array]

@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from jaxgen.config import Config
 from jaxgen.errors import UserError
-from jaxgen.types import Array, Batch
+from jaxgen.types import Array, Batch, Split
 
 Raw = Mapping[str, np.ndarray]
 """What a data set holds, as it lies in memory: `image` uint8 [N, H, W, C] and perhaps `label` int32 [N]."""
@@ -27,7 +27,7 @@ class Domain:
 
     networks: Callable[[Config, str | None], tuple[nn.Module, nn.Module]]
     """(config, axis_name) -> the two networks of the game. Raises `UserError` where model and shape don't fit."""
-    load: Callable[[Config, str], Raw]
+    load: Callable[[Config, Split], Raw]
     """(config, "train" or "test") -> the split. Raises `UserError` where it can't be had."""
     to_batch: Callable[[Any], Batch]
     """Raw arrays, on the device, to what the step takes. Runs inside `jit`."""

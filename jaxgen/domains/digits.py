@@ -11,12 +11,12 @@ from jaxgen.domains import Domain, Pictures, Raw, check_halvings
 from jaxgen.errors import UserError
 from jaxgen.metrics.sample_quality import sample_metrics
 from jaxgen.models import conv, mlp
-from jaxgen.types import Array, Batch
+from jaxgen.types import Array, Batch, Split
 
 
 def networks(cfg: Config, axis_name: str | None):
     """Generator and critic."""
-    model, shape, classes = cfg.model, cfg.shape, getattr(cfg.game, "classes", 0)
+    model, shape, classes = cfg.model, images.check_shape(cfg.shape), getattr(cfg.game, "classes", 0)
     dtype = "bfloat16" if cfg.precision == "bf16" else None
     if isinstance(model, MLP):
         gen = mlp.Generator(shape, model.gen, classes, dtype)
@@ -29,7 +29,7 @@ def networks(cfg: Config, axis_name: str | None):
     raise UserError(f"The domain 'digits' has no model {type(model).__name__}; choose MLP or Conv.")
 
 
-def load(cfg: Config, split: str) -> Raw:
+def load(cfg: Config, split: Split) -> Raw:
     return images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)
 
 

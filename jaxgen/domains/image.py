@@ -9,12 +9,12 @@ from jaxgen.data import images
 from jaxgen.domains import Domain, Pictures, Raw, check_halvings
 from jaxgen.errors import UserError
 from jaxgen.models import vae
-from jaxgen.types import Array, Batch
+from jaxgen.types import Array, Batch, Split
 
 
 def networks(cfg: Config, axis_name: str | None):
     """Encoder and decoder."""
-    model, shape = cfg.model, cfg.shape
+    model, shape = cfg.model, images.check_shape(cfg.shape)
     dtype = "bfloat16" if cfg.precision == "bf16" else None
     if isinstance(model, MLPVAE):
         encoder = vae.MLPEncoder(model.z_dim, model.widths, dtype)
@@ -26,7 +26,7 @@ def networks(cfg: Config, axis_name: str | None):
     raise UserError(f"The domain 'image' has no model {type(model).__name__}; choose MLPVAE or ConvVAE.")
 
 
-def load(cfg: Config, split: str) -> Raw:
+def load(cfg: Config, split: Split) -> Raw:
     return images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)
 
 
@@ -44,7 +44,10 @@ def write(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
     walk; a map of latent space: held-out images at the two principal axes of their posterior means."""
     paths, shown = [], []
     if "reconstructions" in pictures:
-        pairs = [to_raw(pictures[name]).reshape(-1, 8, *pictures[name].shape[1:]) for name in ("originals", "reconstructions")]
+        pairs = [
+            to_raw(pictures[name]).reshape(-1, 8, *pictures[name].shape[1:])
+            for name in ("originals", "reconstructions")
+        ]
         shown.append(np.stack(pairs, axis=1).reshape(-1, *pairs[0].shape[2:]))
     shown += [to_raw(pictures[name]) for name in ("samples", "interpolations") if name in pictures]
     if shown:

@@ -44,6 +44,4 @@ def relativistic(real: Array, fake: Array) -> tuple[Array, Array]:
     return nn.softplus(fake - real), nn.softplus(real - fake)
 
 
-ADVERSARIAL: dict[str, Loss] = {
-    f.__name__: f for f in (nonsaturating, least_squares, hinge, wasserstein, relativistic)
-}
+ADVERSARIAL: dict[str, Loss] = {f.__name__: f for f in (nonsaturating, least_squares, hinge, wasserstein, relativistic)}

@@ -56,9 +56,7 @@ class Critic(nn.Module):
         h = x
         for i in range(self.layers):
             bias = i == 0 or self.spectral_norm  # batch normalisation has its own
-            down = partial(
-                Conv, self.width << i, (4, 4), (2, 2), use_bias=bias, dtype=self.dtype, kernel_init=_normal
-            )
+            down = partial(Conv, self.width << i, (4, 4), (2, 2), use_bias=bias, dtype=self.dtype, kernel_init=_normal)
             h = normalised(down, self.spectral_norm, h, train=train)
             if not bias:
                 h = nn.BatchNorm(not train, momentum=0.9, axis_name=self.axis_name, dtype=self.dtype)(h)

@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from jaxgen.types import Array
@@ -135,7 +136,7 @@ class Conv(nn.Module):
         strides = self.strides or (1,) * len(self.kernel_size)
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         pads = self.padding
         if isinstance(pads, str):
             pads = tuple(lax.padtype_to_pads(x.shape[1:-1], self.kernel_size, strides, pads))
@@ -159,7 +160,7 @@ class ConvTranspose(nn.Module):
         strides = self.strides or (1,) * len(self.kernel_size)
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         # Flax slides the kernel as it is over the dilated input; an adjoint slides it reversed, from O to I.
         w = jnp.swapaxes(jnp.flip(kernel, axis=range(len(strides))), -1, -2)
         lows, big = _transposed_geometry(x.shape[1:-1], self.kernel_size, strides, self.padding)

@@ -14,7 +14,7 @@ leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
 
 class Dropout(nn.Module):
-    """Zeroes a share `rate` of each example's entries and scales the rest. [B, ...] -> [B, ...]. Srivastava et al. 2014.
+    """Zeroes a share `rate` of each example's entries and scales the rest. [B, ...] -> [B, ...]. Srivastava et al. 2014
 
     Unlike `nn.Dropout`, the mask belongs to the example's place in the global batch (rng stream `example`), so that it
     is the same on one device and on eight. The rate is met to 1/65536.

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ class VAE:
     likelihood: Likelihood
     tx: optax.GradientTransformation
     z_dim: int
-    beta: float | Callable[[Array], Array] = 1.0  # of the step; times the KL
+    beta: float | Callable[[Array], Any] = 1.0  # of the step; times the KL
     samples: int = 1  # K > 1: the bound of K importance samples, which has no beta
     binarise: bool = False  # x in [0, 1] is a probability, drawn anew at every visit
     ema_decay: float = 0.999
@@ -160,8 +161,8 @@ def show(state: State, key: Array, game: VAE, batch: Batch | None = None) -> dic
 def bounds(state: State, batch: Batch, keys: Array, game: VAE, samples: int) -> dict[str, Array]:
     """Per example, in nats, with the averaged networks and without noise: x [B, ...] as it is, keys [B].
 
-    `elbo` [B] with analytic KL, from `samples` latents; `log_likelihood` [B], the importance-sampled estimate of log p(x)
-    from as many (Burda et al. 2016, equation 8), a lower bound that tightens with `samples`; `kl` [B]; `mu` [B, Z].
+    `elbo` [B] with analytic KL, from `samples` latents; `log_likelihood` [B], the importance-sampled estimate of
+    log p(x) from as many (Burda et al. 2016, equation 8), a lower bound that tightens with `samples`; `kl` [B]; `mu` [B, Z].
     """
     x = batch["image"]
     mu, logvar = encode(state, x, game)
