@@ -108,7 +108,8 @@ def compile_call(
     """K steps in one dispatch, compiled once: `(state, resident, feed) -> (state, metrics [K])`. Donates the state.
 
     `step(state, batch, axis_name=...)`; `fetch(resident, one) -> batch` draws the batch of each step from what
-    lies on the device and that step's part of the feed. State and resident as from `replicate`, feed [K, ...] as from `split`.
+    lies on the device and that step's part of the feed. State and resident as from `replicate`, feed [K, ...] as from
+    `split`.
     """
 
     def call(state: PyTree, resident: PyTree, feed: PyTree) -> tuple[PyTree, PyTree]:

@@ -33,7 +33,7 @@ def hinge(real: Array, fake: Array) -> tuple[Array, Array]:
 
 
 def wasserstein(real: Array, fake: Array) -> tuple[Array, Array]:
-    """Critic values [B] -> (disc, gen) losses [B]; wants a Lipschitz critic. WGAN (Arjovsky et al. 2017), equation 3."""
+    """Critic values [B] -> (disc, gen) losses [B]; wants a Lipschitz critic. (Arjovsky et al. 2017), equation 3."""
     chex.assert_equal_shape([real, fake])
     return fake - real, -fake
 

@@ -16,7 +16,7 @@ Likelihood = Callable[[Array, Array], Array]
 """(decoder output [B, ...], x [B, ...]) -> log p(x | z) [B], summed over all but the first axis."""
 
 GAUSSIAN_SCALE = 0.1
-"""Fixed: a free scale per pixel makes the density unbounded on pixels that never vary (Rybkin et al. 2021, section 3)."""
+"""Fixed: one free scale per pixel has no bound on pixels that never vary (Rybkin et al. 2021, section 3)."""
 
 
 def bernoulli(logits: Array, x: Array) -> Array:

@@ -9,7 +9,7 @@ How: a transposed convolution is the adjoint of a strided one, so forward passes
 primitives, all linear in x, y and w:
 
     forward   y = conv(x, w)      a plain strided convolution
-    adjoint   x = conv^T(y, w)    on CPU one stride-1 convolution for each output phase, interleaved; elsewhere XLA's own
+    adjoint   x = conv^T(y, w)    on CPU a stride-1 convolution for each output phase, interleaved; elsewhere XLA's
     filter    w = conv^T(x, y)    XLA's filter gradient of the plain convolution
 
 and the gradient of each is made of the other two, to any order. Forward-mode differentiation is not defined.

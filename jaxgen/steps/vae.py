@@ -162,7 +162,8 @@ def bounds(state: State, batch: Batch, keys: Array, game: VAE, samples: int) -> 
     """Per example, in nats, with the averaged networks and without noise: x [B, ...] as it is, keys [B].
 
     `elbo` [B] with analytic KL, from `samples` latents; `log_likelihood` [B], the importance-sampled estimate of
-    log p(x) from as many (Burda et al. 2016, equation 8), a lower bound that tightens with `samples`; `kl` [B]; `mu` [B, Z].
+    log p(x) from as many (Burda et al. 2016, equation 8), a lower bound that tightens with `samples`;
+    `kl` [B]; `mu` [B, Z].
     """
     x = batch["image"]
     mu, logvar = encode(state, x, game)
