@@ -1,0 +1,158 @@
+"""jaxgen's convolutions against Flax's: parameters, values, gradients of both orders; and how they are lowered."""
+
+import re
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxgen.models.convolution import Conv, ConvTranspose
+
+PAIRS = {"conv": (Conv, nn.Conv), "transpose": (ConvTranspose, nn.ConvTranspose)}
+# (space, kernel, strides, padding): 1 to 3 axes, kernels below, at and above the stride, odd sizes.
+GEOMETRIES = [
+    ((16,), (25,), (4,), "SAME"),
+    ((9,), (5,), (3,), "VALID"),
+    ((5,), (1,), (2,), "SAME"),
+    ((8, 8), (4, 4), (2, 2), "SAME"),
+    ((7, 5), (3, 4), (2, 1), "SAME"),
+    ((7, 6), (2, 3), (3, 2), "VALID"),
+    ((6, 5), (5, 5), (1, 1), "SAME"),
+    ((5, 7), (1, 2), (4, 3), "VALID"),
+    ((4, 5, 3), (3, 4, 2), (2, 2, 1), "SAME"),
+]
+
+
+def pair(kind, kernel, strides, padding, dtype=None):
+    """(ours, Flax's)."""
+    return [m(3, kernel, strides=strides, padding=padding, dtype=dtype) for m in PAIRS[kind]]
+
+
+def inputs(space, batch=2, channels=2):
+    return jnp.array(np.random.default_rng(0).normal(size=(batch, *space, channels)), jnp.float32)
+
+
+def random_params(module, x):
+    shapes = jax.eval_shape(module.init, jax.random.key(0), x)["params"]
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda a: jnp.array(0.3 * rng.normal(size=a.shape), a.dtype), shapes)
+
+
+def assert_close(ours, flax, tolerance):
+    """Each array to `tolerance` times the largest entry of Flax's."""
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(flax), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(float(jnp.abs(b).max()), 1e-3))
+
+
+def loss(module, params, x):
+    y = module.apply({"params": params}, x)
+    return jnp.sum(jnp.sin(jnp.arange(y.size, dtype=y.dtype).reshape(y.shape)) * (y + 0.3 * y**2)), y
+
+
+def penalty(module, params, x):
+    """As R1: half the squared norm of the gradient in the inputs."""
+    return 0.5 * jnp.sum(jax.grad(lambda x: loss(module, params, x)[0])(x) ** 2)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize(("space", "kernel", "strides", "padding"), GEOMETRIES)
+def test_parameters_values_and_gradients_are_flaxs(kind, space, kernel, strides, padding):
+    ours, flax = pair(kind, kernel, strides, padding)
+    x = inputs(space)
+    params = random_params(ours, x)
+    shapes = jax.eval_shape(flax.init, jax.random.key(0), x)["params"]
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
+
+    @jax.jit
+    def both(params, x):
+        return [jax.value_and_grad(loss, argnums=(1, 2), has_aux=True)(m, params, x) for m in (ours, flax)]
+
+    ((_, y), grads), ((_, flax_y), flax_grads) = both(params, x)
+    assert_close(y, flax_y, 1e-5)
+    assert_close(grads, flax_grads, 1e-5)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize(("space", "kernel", "strides", "padding"), [GEOMETRIES[i] for i in (0, 3, 8)])
+def test_gradients_of_gradients_are_flaxs(kind, space, kernel, strides, padding):
+    ours, flax = pair(kind, kernel, strides, padding)
+    x = inputs(space)
+    params = random_params(ours, x)
+
+    @jax.jit
+    def both(params, x):
+        return [jax.value_and_grad(penalty, argnums=(1, 2))(m, params, x) for m in (ours, flax)]
+
+    (value, grads), (flax_value, flax_grads) = both(params, x)
+    assert float(flax_value) > 0.1
+    np.testing.assert_allclose(value, flax_value, rtol=1e-4)
+    assert_close(grads, flax_grads, 1e-4)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_initial_values_and_defaults_are_flaxs(kind):
+    ours, flax = (m(3, (3, 3)) for m in PAIRS[kind])
+    x = inputs((4, 5))
+    params, expected = (jax.jit(m.init)(jax.random.key(0), x) for m in (ours, flax))
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+    assert np.ptp(params["params"]["kernel"]) > 0
+    assert_close(ours.apply(params, x), flax.apply(params, x), 1e-5)
+
+
+def test_explicit_pads_of_conv_are_flaxs():
+    ours, flax = (m(3, (3, 4), (2, 1), ((0, 2), (3, 1))) for m in PAIRS["conv"])
+    x = inputs((6, 5))
+    params = {"params": random_params(ours, x)}
+    assert_close(ours.apply(params, x), flax.apply(params, x), 1e-5)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_bf16_computes_in_bf16_with_fp32_parameters(kind):
+    ours, flax = pair(kind, (4, 4), (2, 2), "SAME", jnp.bfloat16)
+    x = inputs((8, 8))
+    params = random_params(ours, x)
+    grads, y = jax.jit(jax.grad(lambda p: loss(ours, p, x), has_aux=True))(params)
+    assert y.dtype == jnp.bfloat16
+    assert {a.dtype for a in jax.tree.leaves((params, grads))} == {jnp.dtype("float32")}
+    assert_close(y.astype("float32"), flax.apply({"params": params}, x).astype("float32"), 1e-2)
+
+
+def dilations(module, x, platform):
+    """Every dilation of an input in what value and gradients of both orders are lowered to."""
+    params = random_params(module, x)
+
+    def f(params, x):
+        return (
+            jax.value_and_grad(loss, argnums=(1, 2), has_aux=True)(module, params, x),
+            jax.grad(penalty, argnums=1)(module, params, x),
+        )
+
+    text = jax.export.export(jax.jit(f), platforms=[platform])(params, x).mlir_module()
+    assert "stablehlo.convolution" in text
+    # A default (no dilation) is not printed by the generic form and is [1, 1] in the other.
+    found = re.findall(r"lhs_dilat\w* = (?:array<i64: )?\[?([\d, ]+)", text)
+    return {int(n) for group in found for n in group.split(",")}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_on_cpu_no_input_is_dilated(kind):
+    ours, flax = pair(kind, (4, 4), (2, 2), "SAME")
+    x = inputs((6, 6))
+    assert dilations(ours, x, "cpu") <= {1}
+    assert 2 in dilations(flax, x, "cpu")  # so that the line above could fail
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_elsewhere_it_lowers_to_the_native_form(kind, platform):
+    ours, _ = pair(kind, (4, 4), (2, 2), "SAME")
+    assert 2 in dilations(ours, inputs((6, 6)), platform)
+
+
+def test_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match="SAME"):
+        ConvTranspose(3, (3,), padding="CIRCULAR").init(jax.random.key(0), inputs((4,)))
