@@ -12,7 +12,7 @@ from flax import struct
 
 from jaxgen.axes import example_keys, mean_over
 from jaxgen.latent import line, numbered_keys, prior
-from jaxgen.losses.elbo import Likelihood, elbo, importance_bound, kl_normal, log_normal
+from jaxgen.losses.elbo import Likelihood, bernoulli, elbo, importance_bound, kl_normal, log_normal
 from jaxgen.player import Player, apply, average, copy, evaluate, new_if_finite, player, update
 from jaxgen.types import Array, Batch, Metrics, PyTree
 
@@ -128,7 +128,7 @@ def encode(state: State, x: Array, game: VAE) -> tuple[Array, Array]:
 def decode(state: State, z: Array, game: VAE) -> Array:
     """The expected x [N, ...] of the averaged decoder at latents z [N, Z]."""
     out = evaluate(game.decoder, _half(state, "decoder"), z)
-    return jax.nn.sigmoid(out) if game.likelihood.__name__ == "bernoulli" else out
+    return jax.nn.sigmoid(out) if game.likelihood is bernoulli else out
 
 
 def sample(state: State, keys: Array, game: VAE) -> Array:
@@ -152,7 +152,7 @@ def show(state: State, key: Array, game: VAE, batch: Batch | None = None) -> dic
             "interpolations": decode(state, between, game),
         }
         means, _ = encode(state, batch["image"], game)
-        centred = means - means.mean(0)
+        centred = means - means.mean(0, keepdims=True)
         axes = jnp.linalg.svd(centred, full_matrices=False)[2][:2]
         shown |= {"map": batch["image"], "map_points": centred @ axes.T}
     return shown
