@@ -7,9 +7,11 @@ restored that does not agree with it.
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import logging
+import sys
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
@@ -53,6 +55,8 @@ class Checkpoints:
         self._manager: ocp.CheckpointManager | None = None
         self._saving: int | None = None  # the step that may still be on its way to disk
         logging.getLogger("absl").addFilter(_not_from_orbax)
+        logging.getLogger("asyncio").addFilter(_not_from_orbax)
+        _silence_closed_loops()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -363,4 +367,16 @@ def _first_line(error: BaseException) -> str:
 
 def _not_from_orbax(record: logging.LogRecord) -> bool:
     """Orbax logs a traceback for every error in every thread it crosses; the error itself reaches the caller."""
-    return "/orbax/" not in record.pathname
+    return "/orbax/" not in record.pathname and "/orbax/" not in record.getMessage()
+
+
+@functools.cache
+def _silence_closed_loops() -> None:
+    """After a failed write Orbax closes its event loop; each write still under way would then print a traceback."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook

@@ -20,7 +20,7 @@ def circle(keys: Array, z_dim: int, frames: int) -> Array:
     """[frames, N, Z]: from each key a closed walk through two independent latents, distributed as the prior."""
     pairs = jax.vmap(lambda key: jax.random.normal(key, (2, z_dim)))(keys)
     angle = 2 * jnp.pi * jnp.arange(frames).reshape(-1, 1, 1) / frames
-    return jnp.cos(angle) * pairs[:, 0] + jnp.sin(angle) * pairs[:, 1]
+    return jnp.cos(angle) * pairs[None, :, 0] + jnp.sin(angle) * pairs[None, :, 1]
 
 
 def line(start: Array, end: Array, n: int) -> Array:
