@@ -19,8 +19,6 @@ from jaxgen.config import Adversarial, Config, from_dict
 from jaxgen.data.order import call_indices
 from jaxgen.models import conv, vae
 
-SGD_RATE = 0.01
-"""Of the check, as in the peers: Adam's division by the gradient's size would turn rounding into a difference."""
 EXAMPLES = 4000
 """Resident examples that a call of several steps draws its batches from: as many as the digits to train on."""
 
@@ -36,7 +34,8 @@ class PlainStep:
         self._game, self._init, self._train_step = game, init, train_step
         self._config = config
         self._batch = {"image": jax.device_put(images(config, config.batch))}
-        if not job["check"]:
+        self._rate = job["sgd"]
+        if not self._rate:
             self._step = partial(_jit(train_step), game=game)
             self._state = init(jax.random.key(config.seed), self._batch, game)
 
@@ -48,7 +47,7 @@ class PlainStep:
     def losses(self, steps: int, path: str) -> list[list[float]]:
         """Also writes the weights, the batch and each step's noise [steps, B, Z], as they were drawn."""
         heard: dict[str, list[Any]] = {}
-        game = _by_sgd(self._game)
+        game = _by_sgd(self._game, self._rate)
         state = self._init(jax.random.key(self._config.seed), self._batch, game)
         given = {"x": self._batch["image"], **_named(state)}
         given: dict[str, Any] = {name: np.array(value) for name, value in given.items()}  # the state is donated below
@@ -69,9 +68,10 @@ class Call:
     def __init__(self, job: Job):
         config = _config(job)
         game, init, train_step = jaxgen.build(config)
-        self.unit = int(np.lcm(_interval(config), job["steps_per_call"]))
-        self.facts = facts()
         self._config, self._k, self._done = config, job["steps_per_call"], 0
+        # Calls enough for one penalty: the share of penalised steps is then right to within one step in a turn.
+        self.unit = self._k * -(-_interval(config) // self._k)
+        self.facts = facts()
         self._where = parallel.layout("single", config.batch)
         data = images(config, EXAMPLES)
         self._data = parallel.replicate(data, self._where)
@@ -79,9 +79,11 @@ class Call:
         self._state = parallel.replicate(state, self._where)
         fetch = lambda resident, indices: {"image": resident[indices]}  # noqa: E731
         step = partial(train_step, game=game)
-        self._call = parallel.compile_call(step, fetch, self._where, self._state, self._data, self._feed())
+        self._compile = lambda: parallel.compile_call(step, fetch, self._where, self._state, self._data, self._feed())
+        self._call = None  # compiled by the first run, as the plain step is: that is how the compile time is told
 
     def run(self, steps: int) -> None:
+        self._call = self._call or self._compile()
         for _ in range(0, steps, self._k):
             self._state, _ = self._call(self._state, self._data, self._feed())
             self._done += self._k
@@ -103,9 +105,9 @@ def build(job: Job) -> Contestant:
 
 
 def images(config: Config, n: int) -> np.ndarray:
-    """[n, *shape] float32 in the range of the game: [-1, 1] for a GAN, [0, 1] for a VAE."""
-    low = -1 if isinstance(config.game, Adversarial) else 0
-    return np.random.default_rng(0).uniform(low, 1, (n, *config.shape)).astype(np.float32)
+    """[n, *shape] float32 in the range of the game: [-1, 1] for a GAN, [0, 1] for a VAE. Mostly dark, as digits are."""
+    x = np.random.default_rng(0).random((n, *config.shape), np.float32) ** 4
+    return 2 * x - 1 if isinstance(config.game, Adversarial) else x
 
 
 def facts() -> dict[str, Any]:
@@ -128,9 +130,9 @@ def _interval(config: Config) -> int:
     return game.penalty_every if isinstance(game, Adversarial) and game.penalty else 1
 
 
-def _by_sgd(game: Any) -> Any:
+def _by_sgd(game: Any, rate: float) -> Any:
     names = ("gen_tx", "disc_tx") if hasattr(game, "gen_tx") else ("tx",)
-    return replace(game, **dict.fromkeys(names, optax.sgd(SGD_RATE)))
+    return replace(game, **dict.fromkeys(names, optax.sgd(rate)))
 
 
 def _named(state: Any) -> dict[str, jax.Array]:

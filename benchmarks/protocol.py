@@ -53,7 +53,7 @@ def serve(build: Callable[[Job], Contestant], requests: TextIO, replies: TextIO)
             if request["do"] == "build":
                 contestant = build(request["job"])
                 reply = {"unit": contestant.unit, "facts": contestant.facts}
-                if not request["job"].get("check"):
+                if not request["job"].get("sgd"):
                     reply |= _warm_up(contestant)
             elif contestant is None:
                 raise RuntimeError("the first request must be `build`")

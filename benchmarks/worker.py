@@ -63,8 +63,9 @@ class Worker:
 
     @property
     def idle_cpu(self) -> float:
-        """The share of a core that it burnt while it waited for its turns: more than `QUIET_IDLE` slows the others."""
-        return self._idle_cpu_s / self._idle_s if self._idle_s else 0.0
+        """The share of a core that it burnt while it waited for its turns: more than `QUIET_IDLE` slows the others. 0
+        where it hardly had to wait."""
+        return self._idle_cpu_s / self._idle_s if self._idle_s > 0.1 else 0.0
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         return self._ask({"do": "losses", "steps": steps, "path": path})["losses"]

@@ -26,14 +26,20 @@ class Case:
     """Other forms of our own: name -> the fields of this case that differ. Timed in every run, no peer needed."""
     pairs: int = 0
     """Pairs of turns; 0 leaves it to the command line."""
+    check_rate: float = 0.01
+    """Of SGD, in the check: large enough to move the losses, too small to blow rounding up."""
 
     def job(self, check: bool = False) -> Job:
-        """What a worker is told to build. `check` asks for SGD in place of Adam."""
+        """What a worker is told to build.
+
+        `sgd` above 0 is the rate of SGD in the place of the config's optimisers, in the check: Adam's division by the
+        gradient's size would turn rounding into a difference.
+        """
         return {
             "config": to_dict(self.config),
             "steps_per_call": self.steps_per_call,
             "flax_layers": self.flax_layers,
-            "check": check,
+            "sgd": self.check_rate if check else 0.0,
         }
 
 

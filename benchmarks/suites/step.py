@@ -19,5 +19,5 @@ CASES = (
     Case("digits_gan", DIGITS_GAN),
     Case("image_vae", IMAGE_VAE),
     Case("conv_vae", replace(IMAGE_VAE, model=ConvVAE())),
-    Case("dcgan_28", DCGAN),
+    Case("dcgan_28", DCGAN, check_rate=0.0001),
 )

@@ -42,9 +42,10 @@ def test_a_step_runs_and_moves_the_state():
 
 def test_a_call_takes_its_k_steps_and_turns_are_whole_calls():
     call = ours.build(Case("gan", GAN, steps_per_call=3).job())
-    assert call.unit == 6  # of calls of 3 and penalties every 2
+    assert call.unit == 3
     call.run(6)
     assert int(call._state.step) == 6
+    assert ours.build(Case("gan", GAN, steps_per_call=1).job()).unit == 2  # a penalty at every second step
 
 
 def test_what_a_peer_is_given_is_what_the_gan_played_with(tmp_path):

@@ -45,7 +45,7 @@ def test_builds_warms_up_by_whole_units_and_times():
 
 
 def test_a_check_is_not_warmed_up():
-    built, given = talk({"do": "build", "job": {"check": True}}, {"do": "losses", "steps": 2, "path": "x"})
+    built, given = talk({"do": "build", "job": {"sgd": 0.01}}, {"do": "losses", "steps": 2, "path": "x"})
     assert "compile_s" not in built
     assert given["losses"] == [[0.0, 0.5], [1.0, 0.5]]
 

@@ -35,7 +35,7 @@ def paper(monkeypatch):
 
 def given(monkeypatch, **job):
     """Every job goes out with the paper worker's own fields."""
-    monkeypatch.setattr(Case, "job", lambda self, check=False: {"check": check, **job})
+    monkeypatch.setattr(Case, "job", lambda self, check=False: {"sgd": 0.01 * check, **job})
 
 
 def test_a_row_alone():

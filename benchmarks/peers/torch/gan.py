@@ -34,14 +34,14 @@ class GANStep:
         z_dim: int,
         joint: bool,
         compiled: bool,
-        check: bool,
+        sgd: float,
     ):
         if game["critic_steps"] != 1 or game["classes"]:
             raise ValueError("the PyTorch peer has neither several critic steps nor labels")
         self.disc, self._z_dim, self._joint = disc, z_dim, joint
         self._disc_params = list(disc.parameters())
-        self._gen_tx = Optimiser(gen.parameters(), game["gen"], check)
-        self._disc_tx = Optimiser(disc.parameters(), game["disc"], check)
+        self._gen_tx = Optimiser(gen.parameters(), game["gen"], sgd)
+        self._disc_tx = Optimiser(disc.parameters(), game["disc"], sgd)
         self._ema = Average(gen, game["ema_decay"])
         self._loss = LOSSES[game["loss"]]
         self._at = set(game["penalty"].split("+")) - {""}

@@ -19,14 +19,14 @@ class VAEStep:
     """One update. `x` [B, ...] in [0, 1] in the networks' own layout."""
 
     def __init__(
-        self, encoder: torch.nn.Module, decoder: torch.nn.Module, game: Mapping[str, Any], compiled: bool, check: bool
+        self, encoder: torch.nn.Module, decoder: torch.nn.Module, game: Mapping[str, Any], compiled: bool, sgd: float
     ):
         if game["samples"] != 1:
             raise ValueError("the PyTorch peer has no importance weights")
         self.encoder, self.decoder = encoder, decoder
         self._likelihood, self._beta, self._warmup = game["likelihood"], game["beta"], game["beta_warmup"]
         networks = torch.nn.ModuleList([encoder, decoder])
-        self._tx = Optimiser(networks.parameters(), game["tx"], check)
+        self._tx = Optimiser(networks.parameters(), game["tx"], sgd)
         self._ema = Average(networks, game["ema_decay"])
         self._binarise = game["binarise"]
         self._step = 0

@@ -18,10 +18,10 @@ class TorchStep:
     """One system in one variant: `eager`, `channels_last` or `compile` (which takes channels_last for convolutions)."""
 
     def __init__(self, job: Job):
-        config, check = job["config"], job["check"]
+        config, sgd = job["config"], job["sgd"]
         if config["precision"] != "fp32":
             raise ValueError("the PyTorch peer runs in fp32")
-        model, self._shape, self._batch = config["model"], config["shape"], config["batch"]
+        model, self._shape = config["model"], config["shape"]
         self._conv = model["type"] in ("Conv", "ConvVAE")
         self._channels_last = self._conv and job["variant"] != "eager"
         compiled = job["variant"] == "compile"
@@ -30,15 +30,14 @@ class TorchStep:
         game = config["game"]
         if game["type"] == "Adversarial":
             gen, disc = self._pair(model)
-            self._step: Any = GANStep(
-                gen, disc, game, model["z_dim"], joint=not self._conv, compiled=compiled, check=check
-            )
-            self._networks, low = {"gen": gen, "disc": disc}, -1.0
+            self._step: Any = GANStep(gen, disc, game, model["z_dim"], joint=not self._conv, compiled=compiled, sgd=sgd)
+            self._networks, scale = {"gen": gen, "disc": disc}, (2, -1)
         else:
             encoder, decoder = self._autoencoder(model)
-            self._step = VAEStep(encoder, decoder, game, compiled=compiled, check=check)
-            self._networks, low = {"encoder": encoder, "decoder": decoder}, 0.0
-        self._x = self._placed(np.random.default_rng(0).uniform(low, 1, (self._batch, *self._shape)))
+            self._step = VAEStep(encoder, decoder, game, compiled=compiled, sgd=sgd)
+            self._networks, scale = {"encoder": encoder, "decoder": decoder}, (1, 0)
+        x = np.random.default_rng(0).random((config["batch"], *self._shape)) ** 4  # mostly dark, as digits are
+        self._x = self._placed(scale[0] * x + scale[1])
         self.unit = game.get("penalty_every", 1)
         self.facts = {"device": "cpu", "versions": {"torch": torch.__version__, "python": platform.python_version()}}
 
