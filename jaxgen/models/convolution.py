@@ -74,8 +74,37 @@ def _forward(x: Array, w: Array, strides: Sequence[int], pads: Pads) -> Array:
 def _filter(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
     """The gradient in w. The barrier keeps XLA from recomputing what made x and y inside a transposing copy (47 ms)."""
     x, y = lax.optimization_barrier((x, y))
+    return lax.platform_dependent(
+        x,
+        y,
+        cpu=partial(_filter_as_forward, strides=strides, pads=pads, kernel=shape[:-2]),
+        default=partial(_filter_as_gradient, strides=strides, pads=pads, shape=shape),
+    )
+
+
+def _filter_as_gradient(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
     of_w = jax.linear_transpose(lambda w: _forward(x, w, strides, pads), jax.ShapeDtypeStruct(shape, x.dtype))
     return of_w(y)[0]
+
+
+def _filter_as_forward(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, kernel: tuple[int, ...]) -> Array:
+    """w[k] is the sum of x[s m + k - p] y[m]: a convolution over x whose taps are y, s apart, and whose channels are the
+    batch. The transposes are written out since XLA, inside the loop of a `lax.scan`, does not bring a convolution over
+    other dimensions into the form that its fast path takes: 4x14x14x64, 32 examples, 113 ms a step against 2.7."""
+    n_axes = x.ndim - 2
+    edges = tuple(
+        (low, k + (m - 1) * s - n - low)
+        for (low, _), k, s, n, m in zip(pads, kernel, strides, x.shape[1:-1], y.shape[1:-1], strict=True)
+    )
+    w = lax.conv_general_dilated(
+        jnp.swapaxes(x, 0, -1),
+        jnp.moveaxis(y, 0, -2),
+        (1,) * n_axes,
+        edges,
+        rhs_dilation=strides,
+        dimension_numbers=_dimensions(x.ndim),
+    )
+    return jnp.moveaxis(w, 0, -2)
 
 
 def _native(strides: tuple[int, ...], pads: Pads, big: tuple[int, ...], y: Array, w: Array) -> Array:
