@@ -1,0 +1,110 @@
+"""Every config file: it builds, takes steps when shrunk, and at full size lowers for the accelerators."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen import assemble
+from jaxgen.config import Config, from_dict, to_dict
+from jaxgen.data import synthetic
+from jaxgen.train import check_loop
+
+FILES = assemble.configs()
+
+
+@pytest.fixture(params=FILES)
+def config(request) -> Config:
+    return assemble.on_one_device(assemble.config_named(request.param)[1])
+
+
+def shrunk(config):
+    """The same networks with a few channels, and small batches."""
+    sizes = {}
+    for f in dataclasses.fields(config.model):
+        value = getattr(config.model, f.name)
+        if isinstance(value, tuple):
+            sizes[f.name] = tuple(min(size, 8) for size in value)
+        elif f.name in ("z_dim", "width", "hidden"):
+            sizes[f.name] = min(value, 8)
+    model = dataclasses.replace(config.model, **sizes)
+    return dataclasses.replace(config, model=model, batch=8 * getattr(config.game, "critic_steps", 1))
+
+
+def size(tree):
+    """Bytes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def test_there_are_some():
+    assert {"digits_gan", "image_vae"} <= FILES.keys()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_says_how_to_run_it(name):
+    head, rest = FILES[name].read_text().split('"""\n', 1)
+    assert f"jaxgen train configs/{name}.py\n" in head
+    assert "def get_config() -> Config:" in rest
+
+
+def test_survives_json_and_the_loop_makes_sense(config):
+    assert from_dict(to_dict(config)) == config
+    check_loop(config.loop)
+
+
+@pytest.fixture
+def compiled():
+    """What was compiled since the test began."""
+    events = []
+
+    def listen(event, duration_secs, **_):
+        events.extend([event] if event.endswith("backend_compile_duration") else [])
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_two_steps_of_a_small_one_with_one_compile(config, compiled):
+    config = shrunk(config)
+    game, init, train_step = assemble.build(config)
+    raw = synthetic.images(config.shape, 2 * config.batch, max(getattr(config.game, "classes", 0), 2))
+    step = jax.jit(train_step, static_argnames=("game", "axis_name"), donate_argnums=0)
+    first, second = (
+        assemble.domain(config).to_batch({name: jnp.asarray(a[half]) for name, a in raw.items()})
+        for half in (slice(None, config.batch), slice(config.batch, None))
+    )
+    state = jax.jit(init, static_argnames="game")(jax.random.key(config.seed), first, game=game)
+    before = [np.array(leaf) for leaf in jax.tree.leaves(state.ema)]
+    compiled.clear()
+    state, _ = step(state, first, game)
+    state, metrics = step(state, second, game)
+    assert len(compiled) == 1
+    assert int(state.step) == 2
+    assert all(np.isfinite(value) for value in metrics.values()), metrics
+    moved = [np.abs(np.array(b) - a).max() for a, b in zip(before, jax.tree.leaves(state.ema), strict=True)]
+    assert max(moved) > 1e-6
+    assert all(np.isfinite(moved))
+
+
+def test_full_size_lowers_for_gpu_and_tpu(config):
+    """Without a device, and without a single array: `-s` shows what a run will need."""
+    game, _, train_step = assemble.build(config)
+    state = assemble.abstract_state(config, game)
+    raw = {"image": jax.ShapeDtypeStruct((config.batch, *config.shape), jnp.uint8)}
+    if getattr(config.game, "classes", 0):
+        raw["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)
+    batch = jax.eval_shape(assemble.domain(config).to_batch, raw)
+    step = jax.jit(partial(train_step, game=game))
+    exported = jax.export.export(step, platforms=["cuda", "tpu"])(state, batch)
+    assert exported.platforms == ("cuda", "tpu")
+    assert len(exported.out_avals) > len(jax.tree.leaves(state))  # and the metrics
+    players = [value for value in vars(state).values() if hasattr(value, "opt")]
+    params, opt = (sum(size(getattr(player, part)) for player in players) for part in ("params", "opt"))
+    flops = (step.lower(state, batch).cost_analysis() or {}).get("flops", 0.0)
+    print(f"{config.domain}: parameters {params} bytes, optimiser {opt} bytes, {flops:.4g} FLOPs a step, not optimised")
+    assert opt > params > 0  # Adam keeps two numbers for each
+    assert flops > params / 4 * config.batch  # at least a product and a sum for each weight and example
