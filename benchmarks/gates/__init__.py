@@ -1,0 +1,82 @@
+"""What each system must reach, one file a system, found by name.
+
+A gate file has
+
+    DATA             folder under the benchmark data, e.g. "digits/mnist"
+    measure(seed, data, workdir) -> Verdict
+
+and trains its runs with `trained`, which goes on with what it finds. Nothing is retrained to be judged.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+
+from jaxgen import run_directory
+from jaxgen.assemble import config_named
+from jaxgen.checkpoint import Checkpoints
+from jaxgen.config import Config
+from jaxgen.train import train
+
+Row = Mapping[str, float | int | str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One condition: what it asks, of which number, and whether a row meets it."""
+
+    name: str
+    column: str
+    low: float = float("-inf")
+    high: float = float("inf")
+
+    def met(self, row: Row) -> bool:
+        """False too where the row has no such number."""
+        value = row.get(self.column)
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The table and what is asked of it. `ours` must meet every part, each impostor must miss at least one."""
+
+    ours: Row
+    parts: tuple[Part, ...]
+    impostors: Mapping[str, Row]
+    others: Mapping[str, Row]  # the ceiling, variants, other checkpoints, published figures: shown, not judged
+    facts: Mapping[str, Any]  # extractor, seeds, steps, minutes: what makes the numbers comparable
+
+    @property
+    def missed(self) -> list[str]:
+        return [part.name for part in self.parts if not part.met(self.ours)]
+
+    @property
+    def passing_impostors(self) -> list[str]:
+        return [name for name, row in self.impostors.items() if all(part.met(row) for part in self.parts)]
+
+
+def config(name: str, data: Path, seed: int) -> Config:
+    """A config that came with jaxgen, on the benchmark's data."""
+    return dataclasses.replace(config_named(name)[1], data=str(data), seed=seed)
+
+
+def trained(cfg: Config, workdir: Path) -> tuple[list[int], float]:
+    """(the steps kept, minutes of training), after training or going on."""
+    train(cfg, workdir)
+    with Checkpoints(run_directory.checkpoints(workdir)) as checkpoints:
+        steps = checkpoints.steps()
+    return steps, minutes(workdir, cfg.batch)
+
+
+def minutes(workdir: Path, batch: int) -> float:
+    """Wall time of the training in all its sittings, from the rates it logged."""
+    seconds, last = 0.0, 0
+    for line in run_directory.metrics(epath.Path(workdir)).read_text().splitlines():
+        entry = json.loads(line)
+        seconds += (entry["step"] - last) * batch / entry["images_per_second"]
+        last = entry["step"]
+    return seconds / 60
