@@ -1,0 +1,123 @@
+"""Samples from a run's directory alone: averaged weights, numbered noise, three kinds of file."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgen import assemble, run_directory
+from jaxgen.checkpoint import Checkpoints
+from jaxgen.config import MLP, Adversarial, Config
+from jaxgen.errors import UserError
+from jaxgen.sample import sample
+from jaxgen.steps import gan
+from jaxgen.trained import CHUNK, draw, load, walk
+
+CONFIG = Config(
+    domain="digits",
+    data="/nowhere/images.npz",  # what sampling must not ask for
+    shape=(8, 8, 1),
+    model=MLP(z_dim=4, gen=(16,), disc=(8,)),
+    game=Adversarial(),
+    parallel="pmap",  # as trained on several devices
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of one checkpoint, of step 7, whose averaged generator is not the one in training."""
+    run = tmp_path_factory.mktemp("sample") / "run"
+    state = assemble.new_state(CONFIG, assemble.build(CONFIG).game)
+    state = state.replace(ema=jax.tree.map(lambda a: 2 * a + 0.1, state.ema))
+    run_directory.write_config(run, CONFIG, data_fingerprint="none")
+    with Checkpoints(run_directory.checkpoints(run)) as checkpoints:
+        checkpoints.save(7, state)
+    return run
+
+
+def arrays(path):
+    with np.load(path) as file:
+        return file["image"]
+
+
+def test_the_averaged_generator_is_the_one_that_draws(run, tmp_path):
+    """Against the generator applied by hand to the averaged parameters."""
+    trained = load(run)
+    assert (trained.step, trained.notes, trained.config) == (7, [], CONFIG)
+    keys = jnp.stack([jax.random.fold_in(jax.random.key(3), i) for i in range(5)])
+    z = jnp.stack([jax.random.normal(key, (4,)) for key in keys])
+    params, stats = trained.state.ema
+    expected = trained.game.gen.apply({"params": params, **stats}, z, train=False)
+    np.testing.assert_allclose(draw(trained, 5, seed=3), expected, atol=1e-6)
+    assert np.abs(trained.game.gen.apply({"params": trained.state.gen.params}, z, train=False) - expected).max() > 0.01
+    out = sample(run, 5, 3, tmp_path / "deep" / "five.npz")
+    image = arrays(out)
+    assert image.dtype == np.uint8
+    np.testing.assert_allclose(image, (np.asarray(expected) + 1) * 127.5, atol=0.51)
+
+
+def test_same_seed_same_file_and_fewer_are_the_first(run, tmp_path):
+    a, again, fewer, other = (
+        sample(run, n, seed, tmp_path / f"{i}.npz") for i, (n, seed) in enumerate([(9, 3), (9, 3), (4, 3), (9, 4)])
+    )
+    np.testing.assert_array_equal(arrays(a), arrays(again))
+    np.testing.assert_array_equal(arrays(a)[:4], arrays(fewer))
+    assert (arrays(a) != arrays(other)).any(axis=(1, 2, 3)).all()
+    assert len(np.unique(arrays(a).reshape(9, -1), axis=0)) == 9
+    pictures = [sample(run, 9, seed, tmp_path / f"{i}.png").read_bytes() for i, seed in enumerate([3, 3, 4])]
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_more_than_a_chunk(run, tmp_path):
+    image = arrays(sample(run, CHUNK + 2, 0, tmp_path / "many.npz"))
+    assert image.shape == (CHUNK + 2, 8, 8, 1)
+    assert len(np.unique(image.reshape(len(image), -1), axis=0)) == CHUNK + 2
+
+
+def test_a_walk_is_closed_and_goes_in_small_steps(run, tmp_path):
+    trained = load(run)
+    frames = walk(trained, n=4, seed=0, frames=48)
+    assert frames.shape == (48, 4, 8, 8, 1)
+    steps = np.abs(np.roll(frames, -1, axis=0) - frames).mean(axis=(1, 2, 3, 4))  # the last one back to the start
+    opposite = np.abs(frames[24] - frames[0]).mean()
+    assert steps.max() < 0.3 * opposite
+    with Image.open(sample(run, 4, 0, tmp_path / "walk.gif")) as image:
+        assert (image.size, getattr(image, "n_frames", 1)) == ((2 * 19, 2 * 19), 48)
+
+
+def test_where_a_picture_goes(run, tmp_path):
+    assert sample(run, 4, 5) == run / "samples" / "seed-5.png"
+    with pytest.raises(UserError, match=r"must end in \.png \(a grid\), \.gif \(a walk\) or \.npz"):
+        sample(run, 4, 5, tmp_path / "four.jpg")
+    with pytest.raises(UserError, match="--num must be 1 or more, not 0"):
+        sample(run, 0)
+
+
+def test_runs_that_have_nothing_to_show(run, tmp_path):
+    with pytest.raises(UserError, match=r"There is no run at .*/nowhere"):
+        sample(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"holds no config\.json"):
+        sample(tmp_path)
+    run_directory.write_config(tmp_path / "young", CONFIG)
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        sample(tmp_path / "young")
+    with pytest.raises(UserError, match=r"no checkpoint of step 8 .*; there are \[7\]"):
+        load(run, 8)
+    run_directory.write_config(tmp_path / "other", dataclasses.replace(CONFIG, model=MLP(4, (8,), (8,))))
+    (tmp_path / "other" / "checkpoints").symlink_to(run / "checkpoints")
+    with pytest.raises(UserError, match="made by another model"):
+        sample(tmp_path / "other")
+
+
+def test_classes_take_turns():
+    conditional = dataclasses.replace(CONFIG, game=Adversarial(classes=3), parallel="single")
+    game = assemble.build(conditional).game
+    state = assemble.new_state(conditional, game)
+    state = state.replace(ema=jax.tree.map(lambda a: 3 * a, state.ema))
+    keys = jnp.stack([jax.random.key(0)] * 6)  # the same latent six times
+    image = np.asarray(gan.sample(state, keys, game))
+    np.testing.assert_allclose(image[:3], image[3:], atol=1e-6)
+    assert min(np.abs(image[0] - image[1]).max(), np.abs(image[1] - image[2]).max()) > 1e-3
