@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -182,6 +183,26 @@ def test_sample_and_evaluate(trained, home, tmp_path):
     assert (found["step"], found["heldout"], found["extractor"]) == (4, 16, "pca")
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(found)
     assert done.stdout.splitlines() == [line for line in trained.stdout.splitlines() if line.split()[0] in found]
+
+
+def test_a_run_that_explodes_says_where_and_its_advice_helps(home, tmp_path):
+    """At this rate the networks stay finite for a while, but not Adam's mean of squared gradients."""
+    run = tmp_path / "run"
+    every = [f"--loop.{name}=1" for name in ("steps-per-call", "log-every", "sample-every", "save-every")]
+    words = ["train", home / "tiny.py", "--workdir", run, "--game.disc.lr", "1e12", *every]
+    done = jaxgen(*words, home=home)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    said = done.stderr.splitlines()[-1]
+    saved = sorted(int(path.name) for path in (run / "checkpoints").iterdir() if path.name.isdecimal())
+    assert saved
+    assert re.search(rf"not finite.*the last good checkpoint is (step |.*/checkpoints/){saved[-1]}\.", said)
+    assert "--loop.nonfinite skip" in said
+    done = jaxgen(*words, "--loop.nonfinite", "skip", home=home)
+    assert done.returncode == 0, done.stderr
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 4
+    assert last["skipped"] >= 1
 
 
 def test_help_lists_every_field(home):

@@ -105,7 +105,7 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
     metrics = mean_over({**metrics, "loss/gen": loss}, axis_name)
     new = state.replace(step=state.step + 1, gen=gen, disc=disc, ema=ema)
     if game.skip_nonfinite:
-        new = new_if_finite(new, state, (metrics, gen.params, disc.params))
+        new = new_if_finite(new, state, (metrics, gen, disc))
         metrics["skipped"] = new.skipped.astype(jnp.float32)
     return new, metrics
 

@@ -104,7 +104,7 @@ def train_step(state: State, batch: Batch, game: VAE, axis_name: str | None = No
     metrics = mean_over({**metrics, "beta": beta}, axis_name)
     new = state.replace(step=state.step + 1, vae=vae, ema=ema)
     if game.skip_nonfinite:
-        new = new_if_finite(new, state, (metrics, vae.params))
+        new = new_if_finite(new, state, (metrics, vae))
         metrics["skipped"] = new.skipped.astype(jnp.float32)
     return new, metrics
 
