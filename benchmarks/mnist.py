@@ -1,6 +1,7 @@
 """The benchmark's MNIST: idx files to the .npz that `--data` takes."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ def prepare(folder: Path) -> Path:
         raise UserError(f"The benchmark needs MNIST; missing: {', '.join(missing)}. Give its folder with --data DIR.")
     if not out.is_file():
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_suffix(".partial.npz")
-        np.savez(partial, **{name: _read(path) for name, path in files.items()})
+        partial = out.with_suffix(f".{os.getpid()}.npz")  # of this process alone: two seeds may start at once
+        np.savez(partial, allow_pickle=False, **{name: _read(path) for name, path in files.items()})
         partial.replace(out)
     return out
 
