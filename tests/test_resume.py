@@ -45,7 +45,7 @@ GAMES = {
     "gan": Config(  # batch normalisation in both networks, dropout, a penalty at every other step
         domain="digits",
         model=Conv(z_dim=4, width=4, layers=1, dropout=0.3),
-        game=Adversarial(gen=GENTLE, disc=GENTLE, penalty="r1+r2", penalty_every=2),
+        game=Adversarial(gen=GENTLE, disc=GENTLE, penalty="r1", penalty_every=2),
     ),
     "vae": Config(
         domain="image",
