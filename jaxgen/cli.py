@@ -28,6 +28,7 @@ class Train:
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     workdir: str  # directory of the run
+    distributed: bool = False  # this is one of several processes: call jax.distributed.initialize()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,10 @@ def _train(words: list[str]) -> int:
         args=words[1:],
         config=(tyro.conf.AvoidSubcommands,),
     )
+    if args.distributed:
+        import jax
+
+        jax.distributed.initialize()
     _use_compilation_cache(args.config)
     from jaxgen.train import train
 
