@@ -162,8 +162,7 @@ def _loop(run: _Run, state: PyTree, step: int, report: Report, stop: Stop) -> in
         report.advance(k)
         last = step >= loop.steps
         if step % loop.log_every == 0 or last:
-            means = {name: float(np.mean(v, dtype=np.float64)) for name, v in _checked(run, *pending).items()}
-            report.log(step, means)
+            report.log(step, {name: _summary(name, v) for name, v in _checked(run, *pending).items()})
         if step % loop.save_every == 0 or last:
             _save(run, step, state, pending)
         if first and (step % loop.sample_every == 0 or last):
@@ -186,6 +185,11 @@ def _save(run: _Run, step: int, state: PyTree, pending: tuple[int, PyTree] | Non
     if pending:
         _checked(run, *pending)
         run.checkpoints.save(step, state)
+
+
+def _summary(name: str, values: np.ndarray) -> float:
+    """Of the [K] values of a call: the mean over its steps, or where a count has come to."""
+    return float(values[-1] if name == "skipped" else values.mean(dtype=np.float64))
 
 
 def _checked(run: _Run, start: int, metrics: PyTree) -> dict[str, np.ndarray]:
