@@ -1,12 +1,15 @@
 """Four virtual CPU devices for every test, strict ranks, no network."""
 
 import os
+import shutil
 import socket
+import subprocess
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -21,3 +24,40 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """A second start of a run reads the programs that the first one compiled."""
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Makes a small file system: `disk("6m")` is its directory."""
+    mounted = []
+
+    def make(size):
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        mount = shutil.which("mount")
+        command = [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        if mount is None or subprocess.run(command, check=False).returncode:
+            pytest.skip("mounting a small tmpfs takes root")
+        mounted.append(folder)
+        return folder
+
+    yield make
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)

@@ -3,7 +3,6 @@
 import os
 import random
 import shutil
-import subprocess
 import threading
 from pathlib import Path
 
@@ -307,15 +306,8 @@ def test_from_four_devices_to_one_and_back(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 6 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=False).returncode:
-        pytest.skip("mounting a small tmpfs takes root")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+def small_disk(disk):
+    return disk("6m")
 
 
 @pytest.mark.parametrize("surfaces", ["wait", "save", "close"])

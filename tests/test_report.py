@@ -6,9 +6,7 @@ import io
 import json
 import math
 import os
-import shutil
 import struct
-import subprocess
 from typing import Any
 
 import jax
@@ -165,21 +163,16 @@ def test_a_directory_that_cannot_be_used(tmp_path):
 
 
 @pytest.fixture
-def full_disk(tmp_path):
+def full_disk(disk):
     """(directory, function that fills it) on a file system of 64 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
-        pytest.skip("mounting a small tmpfs takes root")
+    folder = disk("64k")
 
     def fill():
-        with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
+        with contextlib.suppress(OSError), open(folder / "filler", "wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
 
-    yield disk, fill
-    subprocess.run(["umount", disk], check=True)
+    return folder, fill
 
 
 def test_full_disk_is_an_error_and_not_a_hang(full_disk):

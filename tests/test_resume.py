@@ -13,13 +13,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from jaxgen import assemble, cli, run_directory
 from jaxgen import train as training
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import MLPVAE, Adam, Adversarial, Config, Conv, Loop, Variational
 from jaxgen.data import synthetic
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,23 +54,6 @@ GAMES = {
         game=Variational(tx=GENTLE, beta_warmup=3, binarise=True),
     ),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """A second start of a run reads the programs that the first one compiled."""
-    options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture

@@ -2,14 +2,11 @@
 
 import dataclasses
 import json
-import shutil
 import subprocess
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from jaxgen import assemble, run_directory
 from jaxgen import train as training
@@ -19,22 +16,7 @@ from jaxgen.data import synthetic
 from jaxgen.errors import UserError
 from jaxgen.steps import vae
 
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """A second start of a run reads the programs that the first one compiled."""
-    options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 @pytest.fixture
@@ -156,15 +138,8 @@ def test_a_nan_before_anything_was_saved(config, tmp_path, poisoned, no_pictures
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 6 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=False).returncode:
-        pytest.skip("mounting a small tmpfs takes root")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+def small_disk(disk):
+    return disk("6m")
 
 
 def test_a_full_disk(config, small_disk, no_pictures, capfd):
