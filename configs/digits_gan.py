@@ -12,8 +12,8 @@ def get_config() -> Config:
         model=MLP(z_dim=100, gen=(256, 512, 1024), disc=(1024, 512, 256), dropout=0.3),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=2e-4, b1=0.5),
-            disc=Adam(lr=2e-4, b1=0.5),
+            gen=Adam(lr=5e-4, b1=0.5),
+            disc=Adam(lr=5e-4, b1=0.5),
             penalty="r1+r2",
             penalty_weight=0.1,
             penalty_every=16,
