@@ -1,6 +1,6 @@
 """All of MNIST, the MLP pair of digits_gan.py: the run of gate 1.
 
-    jaxgen train configs/digits_gan_mnist.py --download
+jaxgen train configs/digits_gan_mnist.py --download
 """
 
 from jaxgen.config import MLP, Adam, Adversarial, Config, Loop
