@@ -1,6 +1,8 @@
 """28x28 digits: the article's GAN as it stands, binary cross-entropy and no penalty.
 
 jaxgen train configs/digits_bce.py
+
+As long as digits_gan.py. Not run to its end yet.
 """
 
 from jaxgen.config import MLP, Adam, Adversarial, Config, Loop

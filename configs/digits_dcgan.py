@@ -1,6 +1,8 @@
 """28x28 digits by class: DCGAN with spectral norm in the critic and the hinge loss.
 
 jaxgen train configs/digits_dcgan.py
+
+Not run to its end yet.
 """
 
 from jaxgen.config import Adam, Adversarial, Config, Conv, Loop

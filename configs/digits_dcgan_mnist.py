@@ -1,6 +1,8 @@
 """All of MNIST by class, DCGAN at its published width. For accelerators.
 
 jaxgen train configs/digits_dcgan_mnist.py --download
+
+Not run to its end yet.
 """
 
 from jaxgen.config import Adam, Adversarial, Config, Conv, Loop

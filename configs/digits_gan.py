@@ -1,6 +1,9 @@
 """28x28 digits: the article's MLP pair with a paired relativistic loss and lazy R1 + R2 penalties.
 
 jaxgen train configs/digits_gan.py
+
+About 3 minutes on 2 CPU cores (227 s with others at work, metrics included). Result: 10 of 10 classes, class TV 0.09,
+coverage 0.70 on the 1,000 held-out digits.
 """
 
 from jaxgen.config import MLP, Adam, Adversarial, Config, Loop

@@ -1,6 +1,9 @@
 """All of MNIST, the MLP pair of digits_gan.py: the run of gate 1.
 
 jaxgen train configs/digits_gan_mnist.py --download
+
+27 minutes on one CPU core of a busy machine. Result, seed 0: 10 of 10 classes, class TV 0.034, coverage 0.876, density
+0.863 on the 10,000 test digits (benchmarks/results/quality).
 """
 
 from jaxgen.config import MLP, Adam, Adversarial, Config, Loop

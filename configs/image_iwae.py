@@ -1,6 +1,8 @@
 """28x28 binarised digits: the VAE of image_vae.py on the importance-weighted bound with K = 5.
 
 jaxgen train configs/image_iwae.py
+
+Not run to its end yet.
 """
 
 from jaxgen.config import MLPVAE, Adam, Config, Loop, Variational

@@ -1,6 +1,9 @@
 """All of MNIST, binarised: the run of gate 2, bound of K = 5 samples.
 
 jaxgen train configs/image_iwae_mnist.py --download
+
+25 minutes on one CPU core of a busy machine. Result, seed 0: NLL 85.91 nats on the 10,000 test digits, 20 latents
+active (benchmarks/results/quality).
 """
 
 from jaxgen.config import MLPVAE, Adam, Config, Loop, Variational

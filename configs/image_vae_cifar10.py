@@ -1,6 +1,8 @@
 """32x32 colour, CIFAR-10 at the size that convolutional VAEs are published at. For accelerators.
 
 jaxgen train configs/image_vae_cifar10.py --download
+
+Not run to its end yet.
 """
 
 from jaxgen.config import Adam, Config, ConvVAE, Loop, Variational

@@ -1,6 +1,9 @@
 """All of MNIST, binarised: the run of gate 2.
 
 jaxgen train configs/image_vae_mnist.py --download
+
+8 minutes on one CPU core of a busy machine. Result, seed 0: NLL 86.36 nats on the 10,000 test digits, 25 latents active
+(benchmarks/results/quality).
 """
 
 from jaxgen.config import MLPVAE, Adam, Config, Loop, Variational
