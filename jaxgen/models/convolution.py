@@ -203,7 +203,8 @@ def _operands(layer: Conv | ConvTranspose, x: Array) -> tuple[Array, Array, Arra
     shape = (*layer.kernel_size, x.shape[-1], layer.features)
     kernel = layer.param("kernel", layer.kernel_init, shape)
     bias = layer.param("bias", layer.bias_init, (layer.features,)) if layer.use_bias else None
-    return promote_dtype(x, kernel, bias, dtype=layer.dtype)
+    x, kernel, bias = promote_dtype(x, kernel, bias, dtype=layer.dtype)
+    return x, kernel, bias
 
 
 def _add_bias(x: Array, bias: Array | None) -> Array:
