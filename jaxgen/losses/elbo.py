@@ -55,3 +55,27 @@ def elbo(log_likelihood: Array, kl: Array, beta: Array | float = 1.0) -> Array:
 def importance_bound(log_weights: Array) -> Array:
     """log of the mean of K importance weights: [K, B] -> [B]. IWAE (Burda et al. 2016), equation 8."""
     return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(log_weights.shape[0])
+
+
+@jax.custom_vjp
+def doubly_reparameterised(z: Array) -> tuple[Array, Array]:
+    """z [..., K, Z] -> (z, zeros [..., K] to add to its log weights), for a better gradient of `importance_bound`.
+
+    Whoever uses it takes the density q(z | x) in the weights at fixed parameters, so that they are reached through z
+    alone. The gradient of log weight k then arrives here times its normalised weight, and is passed on times the square
+    of it: the same expectation, less noise, all the less the more samples. Doubly reparameterised gradients (Tucker et
+    al. 2019), equation 8. The decoder's gradient is left alone.
+    """
+    return z, jnp.zeros(z.shape[:-1], z.dtype)
+
+
+def _reparameterise_fwd(z: Array) -> tuple[tuple[Array, Array], None]:
+    return doubly_reparameterised(z), None
+
+
+def _reparameterise_bwd(_: None, gradients: tuple[Array, Array]) -> tuple[Array]:
+    of_z, of_log_weights = gradients  # the second is the normalised weights, times whatever scales the bound
+    return (of_z * (of_log_weights / of_log_weights.sum(-1, keepdims=True))[..., None],)
+
+
+doubly_reparameterised.defvjp(_reparameterise_fwd, _reparameterise_bwd)

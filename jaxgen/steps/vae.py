@@ -12,7 +12,15 @@ from flax import struct
 
 from jaxgen.axes import example_keys, mean_over
 from jaxgen.latent import line, numbered_keys, prior
-from jaxgen.losses.elbo import Likelihood, bernoulli, elbo, importance_bound, kl_normal, log_normal
+from jaxgen.losses.elbo import (
+    Likelihood,
+    bernoulli,
+    doubly_reparameterised,
+    elbo,
+    importance_bound,
+    kl_normal,
+    log_normal,
+)
 from jaxgen.player import Player, apply, average, copy, evaluate, new_if_finite, player, update
 from jaxgen.types import Array, Batch, Metrics, PyTree
 
@@ -67,7 +75,7 @@ def train_step(state: State, batch: Batch, game: VAE, axis_name: str | None = No
     """One update on the negative bound in nats.
 
     `batch["image"]` is [B, ...], in [0, 1] for the Bernoulli likelihood; B is the local batch under `pmap`. Metrics are
-    means over the global batch, in nats.
+    means over the global batch, in nats. With several samples the encoder has the doubly reparameterised gradient.
     """
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
     x = batch["image"]
@@ -82,6 +90,8 @@ def train_step(state: State, batch: Batch, game: VAE, axis_name: str | None = No
             game.encoder, params["encoder"], stats["encoder"], x, key=keys[2], axis_name=axis_name
         )
         z = draw(z_keys, mu, logvar, game.samples)  # [B, K, Z]: an example's K latents stay on its device
+        if game.samples > 1:
+            z, tie = doubly_reparameterised(z)
         flat = z.reshape(-1, game.z_dim)
         out, decoder_stats = apply(
             game.decoder, params["decoder"], stats["decoder"], flat, key=keys[3], axis_name=axis_name
@@ -93,7 +103,8 @@ def train_step(state: State, batch: Batch, game: VAE, axis_name: str | None = No
         if game.samples == 1:
             bound = elbo(log_likelihood[:, 0], kl, beta)
         else:
-            log_weights = log_likelihood + log_normal(z) - log_normal(z, mu[:, None], logvar[:, None])
+            fixed_mu, fixed_logvar = jax.lax.stop_gradient((mu[:, None], logvar[:, None]))
+            log_weights = log_likelihood + log_normal(z) - log_normal(z, fixed_mu, fixed_logvar) + tie
             bound = importance_bound(log_weights.T)
         metrics = {"loss": -bound.mean(), "kl": kl.mean(), "reconstruction": -log_likelihood.mean()}
         return metrics["loss"], ({"encoder": encoder_stats, "decoder": decoder_stats}, metrics)

@@ -11,6 +11,7 @@ from jaxgen.losses.elbo import (
     GAUSSIAN_SCALE,
     LIKELIHOODS,
     bernoulli,
+    doubly_reparameterised,
     elbo,
     gaussian,
     importance_bound,
@@ -129,3 +130,29 @@ def test_importance_bound_rises_with_k_towards_the_log_likelihood():
     assert means == sorted(means)
     assert means[0] < EXACT - 0.5
     assert EXACT - 0.05 < means[-1] < EXACT + 0.01
+
+
+@pytest.mark.parametrize("k", [2, 16])
+def test_the_doubly_reparameterised_gradient_is_the_plain_one_with_less_noise(k):
+    noise = RNG.normal(size=(40_000, k)).astype(np.float32)
+
+    def log_weights(z, mu, logvar):
+        return log_normal((X - z)[..., None], 0.0, 2 * jnp.log(S)) + log_normal(z[..., None]) - q(z, mu, logvar)
+
+    def q(z, mu, logvar):
+        return log_normal(z[..., None], mu, logvar)
+
+    def plain(p, e):
+        return importance_bound(log_weights(p[0] + jnp.exp(p[1] / 2) * e, *p))
+
+    def doubly(p, e):
+        z, tie = doubly_reparameterised((p[0] + jnp.exp(p[1] / 2) * e)[None, :, None])
+        return importance_bound(log_weights(z[0, :, 0], *jax.lax.stop_gradient(p)) + tie[0])
+
+    at = (jnp.array(0.4), jnp.array(-0.5))
+    both = [np.stack(jax.jit(jax.vmap(jax.grad(f), (None, 0)))(at, noise)) for f in (plain, doubly)]
+    values = [jax.vmap(f, (None, 0))(at, noise[:100]) for f in (plain, doubly)]
+    np.testing.assert_allclose(*values, rtol=1e-5)
+    means, deviations = ([a.mean(1) for a in both], [a.std(1) for a in both])
+    assert (np.abs(means[1] - means[0]) < 5 * deviations[0] / len(noise) ** 0.5).all()
+    assert (deviations[1] < 0.7 * deviations[0]).all()

@@ -26,12 +26,17 @@ GEOMETRIES = [
 ]
 
 
-def pair(kind, kernel, strides, padding, dtype=None):
+every_kind = pytest.mark.parametrize("kind", PAIRS)
+# Few channels, as an image has, and many: on CPU they are computed in different ways.
+few_and_many = pytest.mark.parametrize("channels", [3, 5])
+
+
+def pair(kind, kernel, strides, padding, dtype=None, channels=3):
     """(ours, Flax's)."""
-    return [m(3, kernel, strides=strides, padding=padding, dtype=dtype) for m in PAIRS[kind]]
+    return [m(channels, kernel, strides=strides, padding=padding, dtype=dtype) for m in PAIRS[kind]]
 
 
-def inputs(space, batch=2, channels=2):
+def inputs(space, batch=2, channels=3):
     return jnp.array(np.random.default_rng(0).normal(size=(batch, *space, channels)), jnp.float32)
 
 
@@ -58,11 +63,12 @@ def penalty(module, params, x):
     return 0.5 * jnp.sum(jax.grad(lambda x: loss(module, params, x)[0])(x) ** 2)
 
 
-@pytest.mark.parametrize("kind", PAIRS)
+@every_kind
+@few_and_many
 @pytest.mark.parametrize(("space", "kernel", "strides", "padding"), GEOMETRIES)
-def test_parameters_values_and_gradients_are_flaxs(kind, space, kernel, strides, padding):
-    ours, flax = pair(kind, kernel, strides, padding)
-    x = inputs(space)
+def test_parameters_values_and_gradients_are_flaxs(kind, space, kernel, strides, padding, channels):
+    ours, flax = pair(kind, kernel, strides, padding, channels=channels)
+    x = inputs(space, channels=channels)
     params = random_params(ours, x)
     shapes = jax.eval_shape(flax.init, jax.random.key(0), x)["params"]
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
@@ -76,11 +82,12 @@ def test_parameters_values_and_gradients_are_flaxs(kind, space, kernel, strides,
     assert_close(grads, flax_grads, 1e-5)
 
 
-@pytest.mark.parametrize("kind", PAIRS)
+@every_kind
+@few_and_many
 @pytest.mark.parametrize(("space", "kernel", "strides", "padding"), [GEOMETRIES[i] for i in (0, 3, 8)])
-def test_gradients_of_gradients_are_flaxs(kind, space, kernel, strides, padding):
-    ours, flax = pair(kind, kernel, strides, padding)
-    x = inputs(space)
+def test_gradients_of_gradients_are_flaxs(kind, space, kernel, strides, padding, channels):
+    ours, flax = pair(kind, kernel, strides, padding, channels=channels)
+    x = inputs(space, channels=channels)
     params = random_params(ours, x)
 
     @jax.jit
@@ -93,7 +100,7 @@ def test_gradients_of_gradients_are_flaxs(kind, space, kernel, strides, padding)
     assert_close(grads, flax_grads, 1e-4)
 
 
-@pytest.mark.parametrize("kind", PAIRS)
+@every_kind
 def test_initial_values_and_defaults_are_flaxs(kind):
     ours, flax = (m(3, (3, 3)) for m in PAIRS[kind])
     x = inputs((4, 5))
@@ -110,7 +117,7 @@ def test_explicit_pads_of_conv_are_flaxs():
     assert_close(ours.apply(params, x), flax.apply(params, x), 1e-5)
 
 
-@pytest.mark.parametrize("kind", PAIRS)
+@every_kind
 def test_bf16_computes_in_bf16_with_fp32_parameters(kind):
     ours, flax = pair(kind, (4, 4), (2, 2), "SAME", jnp.bfloat16)
     x = inputs((8, 8))
@@ -138,15 +145,16 @@ def dilations(module, x, platform):
     return {int(n) for group in found for n in group.split(",")}
 
 
-@pytest.mark.parametrize("kind", PAIRS)
-def test_on_cpu_no_input_is_dilated(kind):
-    ours, flax = pair(kind, (4, 4), (2, 2), "SAME")
-    x = inputs((6, 6))
+@every_kind
+@few_and_many
+def test_on_cpu_no_input_is_dilated(kind, channels):
+    ours, flax = pair(kind, (4, 4), (2, 2), "SAME", channels=channels)
+    x = inputs((6, 6), channels=channels)
     assert dilations(ours, x, "cpu") <= {1}
     assert 2 in dilations(flax, x, "cpu")  # so that the line above could fail
 
 
-@pytest.mark.parametrize("kind", PAIRS)
+@every_kind
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_elsewhere_it_lowers_to_the_native_form(kind, platform):
     ours, _ = pair(kind, (4, 4), (2, 2), "SAME")
