@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 import jaxgen.domains
-from jaxgen.config import Adversarial, Config, Variational, nearest
+from jaxgen.config import Adversarial, Config, Variational, check, nearest
 from jaxgen.domains import Domain
 from jaxgen.errors import UserError
 from jaxgen.losses.adversarial import ADVERSARIAL
@@ -43,12 +43,13 @@ def build(config: Config) -> Built:
     functions of `jaxgen.steps`. Where the config's parallel mode comes to `pmap`, the game's networks average batch
     statistics over the axis "data" and run under no other. Raises `UserError` where the config makes no sense.
     """
+    check(config)
     where = layout(config.parallel, config.batch)
     first, second = domain(config).networks(config, where.axis_name)
     rules, skip = config.game, config.loop.nonfinite == "skip"
     if isinstance(rules, Adversarial):
         names = rules.penalty.split("+") if rules.penalty else []
-        if rules.critic_steps < 1 or config.batch % rules.critic_steps:
+        if config.batch % rules.critic_steps:
             raise UserError(f"A batch of {config.batch} can't be shared among {rules.critic_steps} critic steps.")
         programs = len(where.devices) if where.axis_name else 1
         if config.batch // programs % rules.critic_steps:
@@ -56,8 +57,6 @@ def build(config: Config) -> Built:
                 f"Each of {programs} devices gets {config.batch // programs} examples, which {rules.critic_steps} "
                 f"critic steps can't share evenly; choose --batch a multiple of {programs * rules.critic_steps}."
             )
-        if rules.penalty_every < 1:
-            raise UserError(f"--game.penalty-every must be 1 or more, not {rules.penalty_every}.")
         game = gan.GAN(
             first,
             second,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -126,6 +127,28 @@ class Config:
 
 MAY_CHANGE = ("loop.", "parallel", "data_dir", "download")
 """Fields that a resumed run may change: they do not enter the mathematics."""
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    name: limits
+    for limits, names in (
+        ((1, math.inf), "batch critic_steps disc gen hidden layers penalty_every samples width widths z_dim"),
+        ((0, 1), "b1 b2 dropout ema_decay"),
+        ((0, math.inf), "beta beta_warmup classes clip decay eps penalty_weight warmup weight_decay"),
+    )
+    for name in names.split()
+}
+"""(least, below) of a number, or of each of several, by its field's name."""
+
+
+def check(config: Config) -> None:
+    """Raises `UserError` where a number lies outside its limits."""
+    for name, value in _flat(to_dict(config)).items():
+        least, below = LIMITS.get(name.rpartition(".")[2], (-math.inf, math.inf))
+        for number in value if isinstance(value, list) else (value,):
+            if isinstance(number, int | float) and not least <= number < below:
+                limit = f"at least {least}" + (f" and below {below}" if below < math.inf else "")
+                raise UserError(f"--{name.replace('_', '-')} must be {limit}, not {number}.")
 
 
 def to_dict(value: Any) -> Any:

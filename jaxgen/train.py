@@ -1,6 +1,7 @@
 """The loop: restore, step, log, save, preview."""
 
 import dataclasses
+import typing
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
@@ -19,7 +20,7 @@ from jaxgen.errors import UserError
 from jaxgen.report import Report
 from jaxgen.stopping import Stop
 from jaxgen.trained import Trained, walk
-from jaxgen.types import PyTree
+from jaxgen.types import PyTree, Split
 
 RESIDENT_BYTES = 1 << 30  # larger sets stay in the host's memory, and each call's batches are sent to the devices
 MAPPED = 512  # held-out examples that previews may show
@@ -98,13 +99,18 @@ class _Run:
         return assemble.domain(self.config)
 
     @cached_property
+    def splits(self) -> dict[Split, Raw]:
+        """Read together, so that held-out data that can't be read are found before anything is compiled."""
+        return {split: self.domain.load(self.config, split) for split in typing.get_args(Split)}
+
+    @property
     def data(self) -> Raw:
-        return self.domain.load(self.config, "train")
+        return self.splits["train"]
 
     @cached_property
     def show(self) -> Callable[[PyTree], dict[str, jax.Array]]:
         """What the game shows of a state on one device, always from the same noise and held-out examples."""
-        heldout, batch = self.domain.load(self.config, "test"), None
+        heldout, batch = self.splits["test"], None
         if len(heldout["image"]) >= 32:
             batch = dict(self.domain.to_batch({name: jax.numpy.asarray(a[:MAPPED]) for name, a in heldout.items()}))
         key, game = jax.random.key(self.config.seed), self.game_on_one

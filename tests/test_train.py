@@ -62,6 +62,15 @@ def restored(run, config):
     return found
 
 
+def test_held_out_data_that_cannot_be_read_stop_a_run_before_it_begins(config, tmp_path, monkeypatch):
+    images = synthetic.images((8, 8, 1), 50)["image"]
+    held_out = np.full((20, 8, 8, 1), np.nan, np.float32)
+    np.savez(tmp_path / "images.npz", x_train=images, y_train=np.zeros(50, int), x_test=held_out, y_test=[0] * 20)
+    monkeypatch.setattr(training.parallel, "compile_call", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(UserError, match=r"`x_test` in .*holds NaN"):
+        training.train(config, tmp_path / "run", quiet=True)
+
+
 @pytest.mark.parametrize("parallel", ["single", "pmap", "jit"])
 def test_data_on_the_host_or_on_the_device_are_one(config, parallel, tmp_path, monkeypatch, no_pictures):
     config = dataclasses.replace(with_loop(config, steps=4), parallel=parallel)

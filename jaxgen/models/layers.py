@@ -18,6 +18,7 @@ class Dropout(nn.Module):
 
     Unlike `nn.Dropout`, the mask belongs to the example's place in the global batch (rng stream `example`), so that it
     is the same on one device and on eight. The rate is met to 1/65536.
+    Raises `ValueError` where it is not in [0, 1).
     """
 
     rate: float
@@ -25,6 +26,8 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
+        if not 0 <= self.rate < 1:
+            raise ValueError(f"the rate of dropout must be at least 0 and below 1, not {self.rate}")
         if not train or self.rate == 0:
             return x
         keys = example_keys(self.make_rng("example"), len(x), self.axis_name)

@@ -90,8 +90,7 @@ def train_step(state: State, batch: Batch, game: VAE, axis_name: str | None = No
             game.encoder, params["encoder"], stats["encoder"], x, key=keys[2], axis_name=axis_name
         )
         z = draw(z_keys, mu, logvar, game.samples)  # [B, K, Z]: an example's K latents stay on its device
-        if game.samples > 1:
-            z, tie = doubly_reparameterised(z)
+        z, tie = doubly_reparameterised(z) if game.samples > 1 else (z, 0.0)
         flat = z.reshape(-1, game.z_dim)
         out, decoder_stats = apply(
             game.decoder, params["decoder"], stats["decoder"], flat, key=keys[3], axis_name=axis_name

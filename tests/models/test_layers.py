@@ -40,6 +40,12 @@ def test_dropout_depends_on_the_key_and_keeps_the_type():
     assert (drop(x, 0.5) != drop(x, 0.5, key=4)).any()
 
 
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
+def test_dropout_refuses_what_is_no_share(rate):
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        drop(jnp.ones((2, 3)), rate)
+
+
 def test_dropout_without_training_or_rate_is_the_identity():
     x = np.ones((2, 5), np.float32)
     np.testing.assert_array_equal(Dropout(0.5).apply({}, x, train=False), x)
