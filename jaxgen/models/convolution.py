@@ -34,7 +34,8 @@ Pads = tuple[tuple[int, int], ...]
 
 # On CPU a convolution from or to an image is slow: its few channels fill no vector. One core, 64 x 28x28x1 -> 14x14x16,
 # kernel 4, stride 2: forward 0.80 ms, adjoint 1.68; as a product 0.10 and 0.20. It loses from 8 channels on
-# (14x14x16 -> 7x7x32: forward 0.69 against 1.34), and forward with many taps (7x7, stride 1: 3.6 against 5.5).
+# (14x14x16 -> 7x7x32: forward 0.69 against 1.34), and forward with many taps (7x7, stride 1: 3.6 against 5.5), whose
+# patches also take much memory.
 FEW_CHANNELS = 4
 FEW_TAPS = 9
 
@@ -42,11 +43,10 @@ FEW_TAPS = 9
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def conv(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
     """Strided convolution. x [B, *big, I], w [*kernel, I, O] -> [B, *small, O]."""
-    few = w.shape[-2] <= FEW_CHANNELS and math.prod(_taps(w, strides)) <= FEW_TAPS
     return lax.platform_dependent(
         x,
         w,
-        cpu=partial(_as_product if few else _forward, strides=strides, pads=pads),
+        cpu=partial(_as_product if _is_small(w, strides) else _forward, strides=strides, pads=pads),
         default=partial(_forward, strides=strides, pads=pads),
     )
 
@@ -54,7 +54,7 @@ def conv(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def conv_adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
     """The adjoint of `conv` in x. y [B, *small, O], w [*kernel, I, O] -> [B, *big, I]."""
-    on_cpu = _adjoint_as_product if w.shape[-2] <= FEW_CHANNELS else _phases
+    on_cpu = _adjoint_as_product if _is_small(w, strides) else _phases
     return lax.platform_dependent(
         y,
         w,
@@ -156,6 +156,11 @@ def _blocks_last(x: Array, start: int, blocks: Sequence[int], strides: Sequence[
     x = x.reshape(*x.shape[:start], *itertools.chain(*zip(blocks, strides, strict=True)), *tail)
     parted = [*range(start, start + 2 * n, 2), *range(start + 1, start + 2 * n, 2)]
     return x.transpose(*range(start), *parted, *range(start + 2 * n, x.ndim))
+
+
+def _is_small(w: Array, strides: Sequence[int]) -> bool:
+    """Whether a product is the better form on CPU."""
+    return w.shape[-2] <= FEW_CHANNELS and math.prod(_taps(w, strides)) <= FEW_TAPS
 
 
 def _taps(w: Array, strides: Sequence[int]) -> list[int]:
