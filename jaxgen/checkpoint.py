@@ -198,7 +198,8 @@ class Checkpoints:
         """One step, checked. Raises `_DamagedError`, or `UserError` where its leaves are not the target's."""
         saved = self._manifest(step)
         _check_model(saved, _described(target))
-        stored = _stored(self.path(step) / "state", saved)
+        paths = dict(zip(_named(target), _named(target, separator="."), strict=True))
+        stored = _stored(self.path(step) / "state", paths)
         for name, array in stored.items():
             if _sha256(array) != saved[name]["sha256"]:
                 raise _DamagedError(f"{name} does not match its checksum")
@@ -259,10 +260,10 @@ def _finished(path: epath.Path) -> bool:
     return "://" not in str(path) or (path / "commit_success.txt").exists()
 
 
-def _named(tree: PyTree) -> dict[str, Any]:
+def _named(tree: PyTree, separator: str = "/") -> dict[str, Any]:
     """{"gen/params/Dense_0/kernel": leaf} in the tree's order."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    named = {jax.tree_util.keystr(path, simple=True, separator=separator): leaf for path, leaf in leaves}
     if len(named) != len(leaves):
         raise ValueError("two leaves of the state have the same path")
     return named
@@ -302,8 +303,9 @@ def _is_key(leaf: jax.Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _stored(directory: epath.Path, saved: Leaves) -> dict[str, np.ndarray]:
-    """The arrays that Orbax wrote: one zarr array a leaf, `gen.params.kernel`, in one OCDBT store.
+def _stored(directory: epath.Path, paths: dict[str, str]) -> dict[str, np.ndarray]:
+    """The arrays that Orbax wrote, by their names: one zarr array a leaf in one OCDBT store, at `gen.params.kernel`.
+    A key may hold a slash of its own (`nn.SpectralNorm`: "Conv_0/kernel/sigma"), which stays in the path.
 
     Raises `_DamagedError`. TensorStore alone, not Orbax: on a damaged file Orbax leaves reads behind in a closed event
     loop, which go on to print tracebacks after the error has been dealt with. It would also cast dtypes unasked.
@@ -312,8 +314,8 @@ def _stored(directory: epath.Path, saved: Leaves) -> dict[str, np.ndarray]:
     base = f"{path}/" if "://" in path else {"driver": "file", "path": f"{path}/"}
     try:
         arrays = {}
-        for name in saved:
-            store = {"driver": "ocdbt", "base": base, "path": name.replace("/", ".") + "/"}
+        for name, leaf in paths.items():
+            store = {"driver": "ocdbt", "base": base, "path": f"{leaf}/"}
             arrays[name] = ts.open({"driver": "zarr", "kvstore": store}, open=True, read=True)
         reads = {name: array.result().read() for name, array in arrays.items()}
         return {name: np.asarray(read.result()) for name, read in reads.items()}

@@ -29,7 +29,10 @@ class State(struct.PyTreeNode):
 def make(step, shape=(40, 30), dtype=jnp.float32, seed=0):
     """The kernel is too large for OCDBT to keep inside its index, the rest is not: both kinds of file are there."""
     key = jax.random.key(100 * seed + step)
-    params = {"Dense_0": {"kernel": jax.random.normal(key, shape, dtype), "bias": jnp.full(3, step, jnp.bfloat16)}}
+    params = {
+        "Dense_0": {"kernel": jax.random.normal(key, shape, dtype), "bias": jnp.full(3, step, jnp.bfloat16)},
+        "SpectralNorm_0": {"Dense_0/kernel/sigma": jnp.float32(step)},  # as Flax names it
+    }
     tx = optax.chain(optax.clip_by_global_norm(1.0), optax.inject_hyperparams(optax.adam)(learning_rate=1e-3))
     return State(jnp.asarray(step, jnp.int32), jax.random.split(key, 2), params, tx.init(params))
 
