@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxgen import assemble
+from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import Config, from_dict, to_dict
 from jaxgen.data import synthetic
 from jaxgen.train import check_loop
@@ -69,7 +70,7 @@ def compiled():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def test_two_steps_of_a_small_one_with_one_compile(config, compiled):
+def test_two_steps_of_a_small_one_with_one_compile_and_a_checkpoint(config, compiled, tmp_path):
     config = shrunk(config)
     game, init, train_step = assemble.build(config)
     raw = synthetic.images(config.shape, 2 * config.batch, max(getattr(config.game, "classes", 0), 2))
@@ -91,6 +92,14 @@ def test_two_steps_of_a_small_one_with_one_compile(config, compiled):
     moved = [np.abs(np.array(b) - a).max() for a, b in zip(before, jax.tree.leaves(state.ema), strict=True)]
     assert max(moved) > 0  # little where the rate is still warming up
     assert all(np.isfinite(moved))
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(2, state)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        found = checkpoints.restore(assemble.abstract_state(config, game))
+    assert found is not None
+    restored, at, notes = found
+    assert (at, notes) == (2, [])
+    jax.tree.map(np.testing.assert_array_equal, restored.ema, state.ema)
 
 
 def test_full_size_lowers_for_gpu_and_tpu(config):
