@@ -20,6 +20,6 @@ def get_config() -> Config:
             ema_decay=0.9995,
         ),
         data="mnist",
-        batch=64,  # more updates from the same examples: better than 128 at equal cost
+        batch=64,  # more updates from the same examples: better than 128 at equal cost for the MLP VAE
         loop=Loop(steps=40_000, log_every=1000, save_every=10_000, sample_every=10_000, keep=2),
     )

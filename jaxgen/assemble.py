@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 import jaxgen.domains
-from jaxgen.config import Adversarial, Config, Variational, check, nearest
+from jaxgen.config import Adversarial, Config, Variational, check_limits, nearest
 from jaxgen.domains import Domain
 from jaxgen.errors import UserError
 from jaxgen.losses.adversarial import ADVERSARIAL
@@ -43,7 +43,7 @@ def build(config: Config) -> Built:
     functions of `jaxgen.steps`. Where the config's parallel mode comes to `pmap`, the game's networks average batch
     statistics over the axis "data" and run under no other. Raises `UserError` where the config makes no sense.
     """
-    check(config)
+    check_limits(config)
     where = layout(config.parallel, config.batch)
     first, second = domain(config).networks(config, where.axis_name)
     rules, skip = config.game, config.loop.nonfinite == "skip"

@@ -141,7 +141,7 @@ LIMITS: dict[str, tuple[float, float]] = {
 """(least, below) of a number, or of each of several, by its field's name."""
 
 
-def check(config: Config) -> None:
+def check_limits(config: Config) -> None:
     """Raises `UserError` where a number lies outside its limits."""
     for name, value in _flat(to_dict(config)).items():
         least, below = LIMITS.get(name.rpartition(".")[2], (-math.inf, math.inf))

@@ -75,7 +75,9 @@ def _reparameterise_fwd(z: Array) -> tuple[tuple[Array, Array], None]:
 
 def _reparameterise_bwd(_: None, gradients: tuple[Array, Array]) -> tuple[Array]:
     of_z, of_log_weights = gradients  # the second is the normalised weights, times whatever scales the bound
-    return (of_z * (of_log_weights / of_log_weights.sum(-1, keepdims=True))[..., None],)
+    scale = of_log_weights.sum(-1, keepdims=True)
+    weights = of_log_weights / jnp.where(scale == 0, 1, scale)  # 0 where a caller leaves an example out
+    return (of_z * weights[..., None],)
 
 
 doubly_reparameterised.defvjp(_reparameterise_fwd, _reparameterise_bwd)

@@ -11,7 +11,7 @@ primitives, all linear in x, y and w:
     forward   y = conv(x, w)      a plain strided convolution; on CPU, from few channels, a matrix product
     adjoint   x = conv^T(y, w)    on CPU a stride-1 convolution for each output phase, interleaved, or, to few
                                   channels, a matrix product; elsewhere XLA's
-    filter    w = conv^T(x, y)    XLA's filter gradient of the plain convolution
+    filter    w = conv^T(x, y)    on CPU a plain convolution over the batch; elsewhere XLA's filter gradient
 
 and the gradient of each is made of the other two, to any order. Forward-mode differentiation is not defined.
 """

@@ -132,6 +132,16 @@ def test_importance_bound_rises_with_k_towards_the_log_likelihood():
     assert EXACT - 0.05 < means[-1] < EXACT + 0.01
 
 
+def test_an_example_of_no_weight_has_no_gradient():
+    def loss(z):
+        z, tie = doubly_reparameterised(z)
+        return (jnp.array([1.0, 0.0]) * importance_bound((log_normal(z) + tie).T)).sum()
+
+    grad = jax.grad(loss)(jnp.array(RNG.normal(size=(2, 3, 1)), jnp.float32))
+    assert (np.abs(grad[0]) > 0).all()
+    np.testing.assert_array_equal(grad[1], 0)
+
+
 @pytest.mark.parametrize("k", [2, 16])
 def test_the_doubly_reparameterised_gradient_is_the_plain_one_with_less_noise(k):
     noise = RNG.normal(size=(40_000, k)).astype(np.float32)
