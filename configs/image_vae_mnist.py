@@ -12,14 +12,14 @@ from jaxgen.config import Adam, Config, ConvVAE, Loop, Variational
 def get_config() -> Config:
     return Config(
         domain="image",
-        model=ConvVAE(z_dim=40, widths=(16, 32), hidden=256),
+        model=ConvVAE(z_dim=40, widths=(16, 24), hidden=256),
         game=Variational(
             likelihood="bernoulli",
             binarise=True,
-            tx=Adam(lr=4e-3, b1=0.9, warmup=1000, decay=40_000),
+            tx=Adam(lr=4e-3, b1=0.9, weight_decay=0.05, warmup=1000, decay=30_000, nesterov=True),
             ema_decay=0.9995,
         ),
         data="mnist",
         batch=64,  # more updates from the same examples: better than 128 at equal cost for the MLP VAE
-        loop=Loop(steps=40_000, log_every=1000, save_every=10_000, sample_every=10_000, keep=2),
+        loop=Loop(steps=30_000, log_every=1000, save_every=10_000, sample_every=10_000, keep=2),
     )

@@ -14,7 +14,7 @@ from jaxgen.errors import UserError
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma & Ba 2015), decoupled weight decay (Loshchilov & Hutter 2019)."""
+    """Adam (Kingma & Ba 2015), decoupled weight decay (Loshchilov & Hutter 2019), Nesterov momentum (Dozat 2016)."""
 
     lr: float = 2e-4
     b1: float = 0.5
@@ -24,6 +24,7 @@ class Adam:
     warmup: int = 0  # steps of linear warm-up from 0
     decay: int = 0  # the step at which a cosine has brought the rate to 0; 0 keeps it constant
     clip: float = 0.0  # largest global norm of the gradient; 0 leaves it alone
+    nesterov: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ConvVAE:
 
     z_dim: int = 40
     widths: tuple[int, ...] = (32, 64)  # one halving each
-    hidden: int = 256
+    hidden: int = 256  # of the two dense layers next to the latents
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from jaxgen.errors import UserError
 
 
 def adam(cfg: Adam) -> optax.GradientTransformation:
-    """Adam with linear warm-up, cosine decay, clipping and decoupled weight decay, each where it is asked for."""
+    """Adam with linear warm-up, cosine decay, clipping, decoupled weight decay and Nesterov momentum, each where it is asked for."""
     if cfg.lr <= 0:
         raise UserError(f"The learning rate must be positive, not {cfg.lr}.")
     if cfg.decay and cfg.decay <= cfg.warmup:
@@ -17,7 +17,7 @@ def adam(cfg: Adam) -> optax.GradientTransformation:
     else:
         rate = optax.linear_schedule(0.0, cfg.lr, cfg.warmup) if cfg.warmup else cfg.lr
     if cfg.weight_decay:
-        tx = optax.adamw(rate, cfg.b1, cfg.b2, cfg.eps, weight_decay=cfg.weight_decay)
+        tx = optax.adamw(rate, cfg.b1, cfg.b2, cfg.eps, weight_decay=cfg.weight_decay, nesterov=cfg.nesterov)
     else:
-        tx = optax.adam(rate, cfg.b1, cfg.b2, cfg.eps)
+        tx = optax.adam(rate, cfg.b1, cfg.b2, cfg.eps, nesterov=cfg.nesterov)
     return optax.chain(optax.clip_by_global_norm(cfg.clip), tx) if cfg.clip else tx

@@ -56,6 +56,20 @@ def test_two_steps_of_adam_by_hand():
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
 
 
+def test_two_steps_with_nesterov_momentum_by_hand():
+    """Dozat 2016, algorithm 8 at a constant rate: the average's next step is taken ahead of time."""
+    b1, b2, eps = 0.5, 0.9, 1e-3
+    m = v = 0.0
+    expected = []
+    for t, g in enumerate([2.0, -1.0], start=1):
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        ahead = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
+        expected.append(-LR * ahead / (np.sqrt(v / (1 - b2**t)) + eps))
+    for weight_decay in (0.0, 0.2):  # parameters at 0: nothing decays
+        cfg = Adam(lr=LR, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, nesterov=True)
+        np.testing.assert_allclose(moves(cfg, [[2.0], [-1.0]])[:, 0], expected, rtol=1e-5)
+
+
 def test_weight_decay_is_decoupled():
     """It shrinks the parameter by rate times weight whatever the gradient's size."""
     for grad in (1.0, 1000.0):

@@ -60,6 +60,17 @@ def gelu() -> nn.Module:
     return nn.GELU(approximate="tanh")
 
 
+class Residual(nn.Sequential):
+    """h + layers(h)."""
+
+    def forward(self, h):
+        return h + super().forward(h)
+
+
+def _residual(width: int) -> nn.Module:
+    return Residual(nn.Linear(width, width), nn.Hardswish())
+
+
 def mlp(sizes: Sequence[int], activation=leaky_relu, dropout: float = 0.0, last: Sequence[nn.Module] = ()):
     """Linear layers with `activation`, and dropout after it, between them; nothing after the last but `last`."""
     layers: list[nn.Module] = []
@@ -99,11 +110,11 @@ def conv_encoder(model: Mapping[str, Any], shape: Sequence[int], channels_last: 
     """x [B, C, H, W] -> (mu, logvar) as [B, 2Z]."""
     stack: list[nn.Module] = []
     for before, after in pairwise([shape[2], *model["widths"]]):
-        stack += [nn.Conv2d(before, after, 4, 2, padding=1), gelu()]
+        stack += [nn.Conv2d(before, after, 4, 2, padding=1), nn.Hardswish()]
     halvings = len(model["widths"])
-    size = (shape[0] >> halvings, shape[1] >> halvings, model["widths"][-1])
-    head = [FromImage(size, model["hidden"], channels_last), gelu(), nn.Linear(model["hidden"], 2 * model["z_dim"])]
-    return nn.Sequential(*stack, *head)
+    size, hidden = (shape[0] >> halvings, shape[1] >> halvings, model["widths"][-1]), model["hidden"]
+    head = [FromImage(size, hidden, channels_last), nn.Hardswish(), _residual(hidden)]
+    return nn.Sequential(*stack, *head, nn.Linear(hidden, 2 * model["z_dim"]))
 
 
 def conv_decoder(model: Mapping[str, Any], shape: Sequence[int], channels_last: bool) -> nn.Module:
@@ -113,11 +124,12 @@ def conv_decoder(model: Mapping[str, Any], shape: Sequence[int], channels_last: 
     hidden = model["hidden"]
     stack: list[nn.Module] = [
         nn.Linear(model["z_dim"], hidden),
-        gelu(),
+        nn.Hardswish(),
+        _residual(hidden),
         ToImage(hidden, size, channels_last, bias=True),
     ]
     for before, after in pairwise([*widths, shape[2]]):
-        stack += [gelu(), nn.ConvTranspose2d(before, after, 4, 2, padding=1)]
+        stack += [nn.Hardswish(), nn.ConvTranspose2d(before, after, 4, 2, padding=1)]
     return nn.Sequential(*stack)
 
 
