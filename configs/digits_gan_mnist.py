@@ -24,5 +24,5 @@ def get_config() -> Config:
         ),
         data="mnist",
         batch=256,
-        loop=Loop(steps=30_000, log_every=1000, save_every=5000, sample_every=5000, keep=2),
+        loop=Loop(steps=27_000, log_every=1000, save_every=3000, sample_every=3000, keep=2),
     )

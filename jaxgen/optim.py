@@ -7,7 +7,7 @@ from jaxgen.errors import UserError
 
 
 def adam(cfg: Adam) -> optax.GradientTransformation:
-    """Adam with linear warm-up, cosine decay, clipping, decoupled weight decay and Nesterov momentum, each where it is asked for."""
+    """Adam, with warm-up, cosine decay, clipping, weight decay and Nesterov momentum where they are asked for."""
     if cfg.lr <= 0:
         raise UserError(f"The learning rate must be positive, not {cfg.lr}.")
     if cfg.decay and cfg.decay <= cfg.warmup:
