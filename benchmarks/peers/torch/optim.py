@@ -16,6 +16,8 @@ class Optimiser:
     """
 
     def __init__(self, params: Iterable[torch.nn.Parameter], adam: Mapping[str, Any], sgd: float):
+        if adam["nesterov"]:
+            raise ValueError("PyTorch's NAdam schedules its momentum, ours doesn't: measure with nesterov=False")
         self._params = list(params)
         self._adam = adam
         self._step = 0
