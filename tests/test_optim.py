@@ -45,29 +45,21 @@ def test_warm_up_then_cosine():
     np.testing.assert_allclose(constant(Adam(lr=LR, warmup=2, decay=5), 6), expected, atol=1e-6)
 
 
-def test_two_steps_of_adam_by_hand():
+@pytest.mark.parametrize("weight_decay", [0.0, 0.2])  # of parameters at 0, where there is nothing to decay
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_two_steps_by_hand(nesterov, weight_decay):
+    """Adam, algorithm 1; with Nesterov's momentum, Dozat 2016, algorithm 8 at a constant rate."""
     b1, b2, eps = 0.5, 0.9, 1e-3
     m = v = 0.0
     expected = []
     for t, g in enumerate([2.0, -1.0], start=1):
         m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
-        expected.append(-LR * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps))
-    found = moves(Adam(lr=LR, b1=b1, b2=b2, eps=eps), [[2.0], [-1.0]])
-    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
-
-
-def test_two_steps_with_nesterov_momentum_by_hand():
-    """Dozat 2016, algorithm 8 at a constant rate: the average's next step is taken ahead of time."""
-    b1, b2, eps = 0.5, 0.9, 1e-3
-    m = v = 0.0
-    expected = []
-    for t, g in enumerate([2.0, -1.0], start=1):
-        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
-        ahead = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
-        expected.append(-LR * ahead / (np.sqrt(v / (1 - b2**t)) + eps))
-    for weight_decay in (0.0, 0.2):  # parameters at 0: nothing decays
-        cfg = Adam(lr=LR, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, nesterov=True)
-        np.testing.assert_allclose(moves(cfg, [[2.0], [-1.0]])[:, 0], expected, rtol=1e-5)
+        mean = m / (1 - b1**t)
+        if nesterov:  # where the average goes next, if the gradient stays as it is
+            mean = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
+        expected.append(-LR * mean / (np.sqrt(v / (1 - b2**t)) + eps))
+    cfg = Adam(lr=LR, b1=b1, b2=b2, eps=eps, nesterov=nesterov, weight_decay=weight_decay)
+    np.testing.assert_allclose(moves(cfg, [[2.0], [-1.0]])[:, 0], expected, rtol=1e-5)
 
 
 def test_weight_decay_is_decoupled():
