@@ -93,7 +93,7 @@ def test_vae_pairs(name):
     assert (mu != logvar).any()
     _, out, _ = run(decoder, 50 * LATENTS)
     assert out.shape == (4, *SHAPE)
-    # Logits and means take either sign; a GELU at the end would bound them below by -0.17.
+    # Logits and means take either sign; a hard swish at the end would bound them below by -0.375, a GELU by -0.17.
     assert out.min() < -0.5
     assert out.max() > 0.5
     assert np.abs(out[0] - out[1]).max() > 0
