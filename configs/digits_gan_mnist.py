@@ -2,8 +2,8 @@
 
 jaxgen train configs/digits_gan_mnist.py --download
 
-29 minutes on one CPU core of a busy machine. Result, seeds 0 to 2: 10 of 10 classes, class TV 0.043 to 0.046, coverage
-0.868 to 0.888, density 0.846 to 0.909 on the 10,000 test digits (benchmarks/results/quality).
+27 minutes on one CPU core. Result, seeds 0 to 2: 10 of 10 classes, class TV 0.042 to 0.045, coverage 0.863 to 0.888,
+density 0.833 to 0.913 on the 10,000 test digits (benchmarks/results/quality).
 """
 
 from jaxgen.config import MLP, Adam, Adversarial, Config, Loop
