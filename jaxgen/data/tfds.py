@@ -141,7 +141,7 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
         name, rows = _choose(sizes, split, directory)
         try:
             source = builder.as_data_source(name)
-        except NotImplementedError as error:
+        except NotImplementedError as error:  # what TFDS documents for a set in no format with random access
             raise UserError(
                 f"{directory} is prepared as {builder.info.file_format.value}, which needs TensorFlow to be read. "
                 'Remove it and pass --download, or prepare it with download_and_prepare(file_format="array_record").'

@@ -75,11 +75,10 @@ class ConvDecoder(nn.Module):
         h = _hidden(self.hidden, self.dtype, z)
         h = nn.hard_swish(nn.Dense(height * width * self.widths[-1], dtype=self.dtype)(h))
         h = h.reshape(len(z), height, width, self.widths[-1])
-        for channels in (*self.widths[-2::-1], self.shape[-1]):
-            last = channels == self.shape[-1] and h.shape[1] * 2 == self.shape[0]
-            h = ConvTranspose(channels, (4, 4), (2, 2), dtype=self.dtype)(h)
-            h = h if last else nn.hard_swish(h)
-        return h.astype(jnp.float32)
+        for channels in self.widths[-2::-1]:
+            h = nn.hard_swish(ConvTranspose(channels, (4, 4), (2, 2), dtype=self.dtype)(h))
+        x = ConvTranspose(self.shape[-1], (4, 4), (2, 2), dtype=self.dtype)(h)
+        return x.astype(jnp.float32)
 
 
 def _hidden(width: int, dtype: Any, h: Array) -> Array:
