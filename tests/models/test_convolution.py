@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from jaxgen.models import convolution_cpu
 from jaxgen.models.convolution import Conv, ConvTranspose
 
 PAIRS = {"conv": (Conv, nn.Conv), "transpose": (ConvTranspose, nn.ConvTranspose)}
@@ -29,6 +30,21 @@ GEOMETRIES = [
 every_kind = pytest.mark.parametrize("kind", PAIRS)
 # Few channels, as an image has, and many: on CPU they are computed in different ways.
 few_and_many = pytest.mark.parametrize("channels", [3, 5])
+# (space, kernel, strides, padding), channels in and out: kernels of twice the stride between many channels, which take
+# fewer products on CPU, at odd and even sizes; and an image's channels at one end only, with stride 1 and more.
+SPECIAL = [
+    (((12,), (8,), (4,), "SAME"), 16, 17),
+    (((9,), (4,), (2,), "VALID"), 16, 16),
+    (((8, 8), (4, 4), (2, 2), "SAME"), 16, 17),
+    (((7, 6), (4, 4), (2, 2), "SAME"), 17, 16),
+    (((7, 5), (2, 4), (1, 2), "VALID"), 16, 16),
+    (((4, 5, 3), (4, 2, 4), (2, 1, 2), "SAME"), 16, 16),
+    (((6, 5), (3, 3), (1, 1), "SAME"), 6, 2),
+    (((6, 5), (2, 3), (1, 1), "VALID"), 6, 3),
+    (((6, 5), (3, 2), (1, 1), "SAME"), 2, 6),
+    (((9,), (4,), (1,), "SAME"), 5, 1),
+    (((6, 6), (4, 4), (2, 2), "SAME"), 6, 1),
+]
 
 
 def pair(kind, kernel, strides, padding, dtype=None, channels=3):
@@ -69,9 +85,13 @@ def penalty(module, params, x):
 def test_parameters_values_and_gradients_are_flaxs(kind, space, kernel, strides, padding, channels):
     ours, flax = pair(kind, kernel, strides, padding, channels=channels)
     x = inputs(space, channels=channels)
-    params = random_params(ours, x)
     shapes = jax.eval_shape(flax.init, jax.random.key(0), x)["params"]
-    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
+    assert jax.tree.map(jnp.shape, random_params(ours, x)) == jax.tree.map(jnp.shape, shapes)
+    assert_values_and_gradients_agree(ours, flax, x)
+
+
+def assert_values_and_gradients_agree(ours, flax, x):
+    params = random_params(ours, x)
 
     @jax.jit
     def both(params, x):
@@ -80,6 +100,42 @@ def test_parameters_values_and_gradients_are_flaxs(kind, space, kernel, strides,
     ((_, y), grads), ((_, flax_y), flax_grads) = both(params, x)
     assert_close(y, flax_y, 1e-5)
     assert_close(grads, flax_grads, 1e-5)
+
+
+@every_kind
+@pytest.mark.parametrize(("geometry", "n_in", "n_out"), SPECIAL)
+def test_forms_for_special_shapes_are_flaxs(kind, geometry, n_in, n_out):
+    space, *layer = geometry
+    assert_values_and_gradients_agree(*pair(kind, *layer, channels=n_out), inputs(space, channels=n_in))
+
+
+def test_kernels_of_twice_the_stride_take_fewer_products(monkeypatch):
+    """The form is chosen, also at odd sizes, for fp32 and many channels only."""
+    chosen = []
+    for name in ("two_taps", "phases"):
+        form = getattr(convolution_cpu, name)
+        monkeypatch.setattr(convolution_cpu, name, lambda *args, n=name, f=form: chosen.append(n) or f(*args))
+    for channels, dtype, strides in ((16, None, 2), (15, None, 2), (16, jnp.bfloat16, 2), (16, None, 1)):
+        ours, _ = pair("transpose", (4, 4), (strides, strides), "SAME", dtype, channels)
+        x = inputs((7, 5), channels=channels)
+        jax.eval_shape(lambda x, m=ours: m.init(jax.random.key(0), x), x)
+    assert chosen == ["two_taps", "phases", "phases", "phases"]
+
+
+@pytest.mark.parametrize(("batch", "parts"), [(32, 4), (6, 3), (5, 5), (48, 1)])
+@every_kind
+def test_parts_of_a_batch_come_together_in_order(kind, batch, parts, monkeypatch):
+    """Adjoints are made in parts of the batch, filter gradients transpose it in parts."""
+    ours, flax = pair(kind, (4, 4), (2, 2), "SAME", channels=16)
+    x = inputs((6, 4), batch, channels=16)
+    tiles = 2 * 1 if kind == "conv" else 3 * 2  # of 2x2 outputs, in what is adjoint: a gradient, or the layer itself
+    each = 9 * tiles * (4 * 16) * 4  # bytes of an example's products
+    monkeypatch.setattr(convolution_cpu, "PART_BYTES", each * batch // parts)
+    sizes = []
+    form = convolution_cpu._three
+    monkeypatch.setattr(convolution_cpu, "_three", lambda x, axes: sizes.append(len(x)) or form(x, axes))
+    assert_values_and_gradients_agree(ours, flax, x)
+    assert batch // parts in sizes
 
 
 @every_kind

@@ -1,0 +1,302 @@
+"""How `convolution`'s three primitives are computed on CPU; figures of one core, fp32, 128 examples, jax 0.10.2.
+
+**Phases** (`phases`): an adjoint is a stride-1 convolution for each output phase. 14x14x128 -> 28x28x64, kernel 4,
+stride 2: 37 ms, where `lhs_dilation` takes many times that.
+
+**Fewer products** (`two_taps`): where the kernel is twice the stride, as in every 4/2 layer, an adjoint is a two-tap
+convolution of blocks of pixels, and two of its outputs cost three products in place of four (Karatsuba 1962; minimal
+filtering, Winograd 1980): 9/16 of the products on two axes, 27/64 on three. The products come as dots of 200 to 250
+GFLOP/s and 2.25 times the output in size, so they are made and added up in parts of the batch that stay in the cache:
+27 ms. The forward pass has the same identity, but its sums fall on the larger input: 41 ms against XLA's 34, dropped.
+So was the filter gradient's: 42 ms in parts of the batch against 42.
+
+**Matrix products** from and to images (`as_product`): few channels fill no vector. 64 x 28x28x1 -> 14x14x16, kernel 4,
+stride 2: forward 0.80 ms, adjoint 1.68; as a product 0.10 and 0.20. It loses from 8 channels on (14x14x16 -> 7x7x32:
+forward 0.69 against 1.34), and forward with many taps (7x7, stride 1: 3.6 against 5.5), whose patches also take much
+memory. To few channels at stride 1 (a generator's last layer, 28x28x64 -> 28x28x1, 3x3): forward 8.9 ms by XLA, 2.3 so;
+adjoint 3.8 and 1.7; filter gradient 17 and 1.9.
+
+**Filter gradient as a plain convolution** (`_filter_as_forward`), with its transposes written out and one of them in a
+loop. XLA would fuse what made x into the transpose, and such a fusion runs over memory in the wrong order: 28x28x64
+with a scale and a ReLU 48 ms, in the loop 7. (`optimization_barrier` is gone before XLA fuses.)
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxgen.types import Array
+
+Pads = tuple[tuple[int, int], ...]
+
+FEW_CHANNELS = 4
+FEW_TAPS = 9
+PART_BYTES = 8 << 20  # of the products that `two_taps` makes at once; from 4 to 16 MiB it makes no difference
+PART_EXAMPLES = 16  # in a step of the transposing loop: a cache line of fp32
+
+
+def forward(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
+    """`convolution.conv`."""
+    if _from_few(w, strides):
+        return as_product(x, w, strides, pads)
+    if _to_few(w, strides):
+        small = tuple(n + low + high - k + 1 for n, (low, high), k in zip(x.shape[1:-1], pads, w.shape, strict=False))
+        return _adjoint_as_product(x, _turned(w), strides, _turned_pads(pads, w.shape), small)
+    return native_forward(x, w, strides, pads)
+
+
+def adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+    """`convolution.conv_adjoint`."""
+    if _from_few(w, strides):
+        return _adjoint_as_product(y, w, strides, pads, big)
+    if _to_few(w, strides):
+        return as_product(y, _turned(w), strides, _turned_pads(pads, w.shape))
+    if _has_two_taps(y, w, strides, pads, big):
+        return two_taps(y, w, strides, pads, big)
+    return phases(y, w, strides, pads, big)
+
+
+def filter_gradient(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
+    """The gradient in w, which has the shape [*kernel, I, O]."""
+    if _to_few(jax.ShapeDtypeStruct(shape, x.dtype), strides):
+        return _filter_to_few(x, y, pads, shape)
+    return _filter_as_forward(x, y, strides, pads, shape[:-2])
+
+
+def _from_few(w: Any, strides: Sequence[int]) -> bool:
+    """Whether few channels come in and few taps are under the kernel."""
+    return w.shape[-2] <= FEW_CHANNELS and math.prod(_taps(w, strides)) <= FEW_TAPS
+
+
+def _to_few(w: Any, strides: Sequence[int]) -> bool:
+    """Whether few channels come out, at stride 1: then it is the adjoint of a convolution from few channels."""
+    return set(strides) == {1} and w.shape[-1] <= FEW_CHANNELS and math.prod(w.shape[:-2]) <= FEW_TAPS
+
+
+def _turned(w: Array) -> Array:
+    """The kernel whose adjoint convolves with w at stride 1: reversed, from O to I."""
+    return jnp.swapaxes(jnp.flip(w, axis=range(w.ndim - 2)), -1, -2)
+
+
+def _turned_pads(pads: Pads, kernel: Sequence[int]) -> Pads:
+    return tuple((k - 1 - low, k - 1 - high) for (low, high), k in zip(pads, kernel, strict=False))
+
+
+def _filter_to_few(x: Array, y: Array, pads: Pads, shape: tuple[int, ...]) -> Array:
+    """w[k] is the sum of x[n] y[n - k + p]: y, of few channels, is shifted under every tap, and x is read once."""
+    kernel, n_in, n_out = shape[:-2], *shape[-2:]
+    big, small = x.shape[1:-1], y.shape[1:-1]
+    edges = [(k - 1 - low, n - m + low, 0) for k, (low, _), n, m in zip(kernel, pads, big, small, strict=True)]
+    y = lax.pad(jnp.moveaxis(y, -1, 0), jnp.zeros((), y.dtype), [(0, 0, 0), (0, 0, 0), *edges])
+    shifted = [
+        y[
+            (
+                slice(None),
+                slice(None),
+                *(slice(k - 1 - i, k - 1 - i + n) for i, k, n in zip(tap, kernel, big, strict=True)),
+            )
+        ]
+        for tap in itertools.product(*map(range, kernel))
+    ]
+    w = jnp.stack(shifted).reshape(math.prod(kernel) * n_out, -1) @ x.reshape(-1, n_in)
+    return jnp.swapaxes(w.reshape(*kernel, n_out, n_in), -1, -2)
+
+
+def _filter_as_forward(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, kernel: tuple[int, ...]) -> Array:
+    """w[k] is the sum of x[s m + k - p] y[m]: a convolution of x whose taps are y, s apart; the batch is its channels.
+
+    The transposes are written out since XLA, inside the loop of a `lax.scan`, does not bring a convolution over other
+    dimensions into the form that its fast path takes: 14x14x64, 32 examples, 113 ms a step against 2.7.
+    """
+    edges = tuple(
+        (low, k + (m - 1) * s - n - low)
+        for (low, _), k, s, n, m in zip(pads, kernel, strides, x.shape[1:-1], y.shape[1:-1], strict=True)
+    )
+    w = lax.conv_general_dilated(
+        _batch_last(x),
+        jnp.moveaxis(y, 0, -2),
+        (1,) * (x.ndim - 2),
+        edges,
+        rhs_dilation=strides,
+        dimension_numbers=dimensions(x.ndim),
+    )
+    return jnp.moveaxis(w, 0, -2)
+
+
+def native_forward(x: Array, w: Array, strides: Sequence[int], pads: Pads) -> Array:
+    """XLA's own strided convolution."""
+    return lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=dimensions(x.ndim))
+
+
+def dimensions(ndim: int) -> lax.ConvDimensionNumbers:
+    """[B, *space, C] and [*kernel, I, O]."""
+    axes = tuple(range(1, ndim - 1))
+    return lax.ConvDimensionNumbers(
+        (0, ndim - 1, *axes), (ndim - 1, ndim - 2, *(a - 1 for a in axes)), (0, ndim - 1, *axes)
+    )
+
+
+def _batch_last(x: Array) -> Array:
+    """[B, *space, C] -> [C, *space, B], in a loop over parts of the batch: nothing can be fused into it."""
+    n = len(x) // PART_EXAMPLES
+    if n < 2 or len(x) % PART_EXAMPLES:
+        return jnp.swapaxes(x, 0, -1)
+
+    def body(i: Array, out: Array) -> Array:
+        part = lax.dynamic_slice_in_dim(x, i * PART_EXAMPLES, PART_EXAMPLES)
+        return lax.dynamic_update_slice_in_dim(out, jnp.swapaxes(part, 0, -1), i * PART_EXAMPLES, axis=-1)
+
+    return lax.fori_loop(0, n, body, jnp.zeros((x.shape[-1], *x.shape[1:-1], len(x)), x.dtype))
+
+
+def phases(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+    """Along one axis, x[n] is the sum of y[m] w[k] over n = s m + k - p. With n = s i + a, only the taps k = r + s j
+    with r = (a + p) mod s meet phase a, at m = i + q - j with q = (a + p - r) / s: a plain convolution with every s-th
+    tap, reversed. No zeros are multiplied."""
+    n_axes, kernel, small = y.ndim - 2, w.shape[:-2], y.shape[1:-1]
+    flipped = jnp.swapaxes(w, -1, -2)
+    counts = [-(-n // s) for n, s in zip(big, strides, strict=True)]
+    outs = []
+    for phase in itertools.product(*map(range, strides)):
+        taps, edges = [], []
+        for a, s, (p, _), k, m, n in zip(phase, strides, pads, kernel, counts, small, strict=True):
+            r = (a + p) % s
+            q, n_taps = (a + p - r) // s, len(range(r, k, s))
+            taps.append(slice(r, None, s))
+            edges.append((n_taps - 1 - q, m + q - n))
+        sub = jnp.flip(flipped[tuple(taps)], axis=range(n_axes))
+        if 0 in sub.shape:  # a kernel smaller than its stride leaves this phase empty
+            outs.append(jnp.zeros((y.shape[0], *counts, w.shape[-2]), y.dtype))
+        else:
+            outs.append(native_forward(y, sub, (1,) * n_axes, tuple(edges)))
+    if len(outs) == 1:
+        return outs[0]
+    # [phases, B, *counts, I] -> [*strides, B, *counts, I] -> [B, count, stride, ..., I]
+    x = jnp.stack(outs).reshape(*strides, y.shape[0], *counts, w.shape[-2])
+    order = [n_axes, *itertools.chain(*((n_axes + 1 + d, d) for d in range(n_axes))), x.ndim - 1]
+    x = x.transpose(order).reshape(y.shape[0], *(m * s for m, s in zip(counts, strides, strict=True)), -1)
+    return x[(slice(None), *(slice(n) for n in big))]
+
+
+def _has_two_taps(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> bool:
+    """Whether `two_taps` can be had and pays: it rounds a little more, which only fp32 can afford."""
+    return (
+        y.dtype == jnp.float32
+        and all(k == 2 * s for k, s in zip(w.shape, strides, strict=False))
+        and all(n + low <= (m + 1) * s for n, (low, _), m, s in zip(big, pads, y.shape[1:-1], strides, strict=True))
+        and min(w.shape[-2:]) >= 16
+    )
+
+
+def two_taps(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+    """The adjoint where the kernel is twice the stride. With blocks b of s pixels, x[b] = y[b] g0 + y[b - 1] g1.
+
+    For a pair of outputs y0, y1 along an axis the three products are y0 g0, (y0 + y1)(g0 + g1) and y1 g1; block 2t gets
+    the first, and the third of the pair before; block 2t + 1 the second less the other two.
+    """
+    n_axes, n_in, n_out = len(strides), *w.shape[-2:]
+    g = w.reshape(*itertools.chain(*((2, s) for s in strides)), n_in, n_out)
+    g = g.transpose(*range(0, 2 * n_axes, 2), *range(1, 2 * n_axes, 2), 2 * n_axes, 2 * n_axes + 1)
+    g = [a.reshape(-1, n_out).T for a in _three(g.reshape(*(2,) * n_axes, -1, n_out), range(n_axes))]
+    y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *((0, m % 2, 0) for m in y.shape[1:-1]), (0, 0, 0)])
+    axes = range(1, n_axes + 1)
+
+    def part(y: Array) -> Array:
+        pairs = _three(y, axes)
+        blocks = [(a.reshape(-1, n_out) @ b).reshape(*a.shape[:-1], -1) for a, b in zip(pairs, g, strict=True)]
+        for axis in reversed(axes):
+            blocks = [_add_up(*blocks[i : i + 3], axis) for i in range(0, len(blocks), 3)]
+        x = blocks[0].reshape(*blocks[0].shape[:-1], *strides, n_in)
+        order = [0, *itertools.chain(*((d, d + n_axes) for d in axes)), 2 * n_axes + 1]
+        x = x.transpose(order).reshape(len(y), *(m * s for m, s in zip(blocks[0].shape[1:], strides, strict=False)), -1)
+        return x[(slice(None), *(slice(low, low + n) for (low, _), n in zip(pads, big, strict=True)))]
+
+    products = 3**n_axes * math.prod((m // 2) for m in y.shape[1:-1]) * g[0].shape[-1] * y.dtype.itemsize
+    return _in_parts(part, y, products)
+
+
+def _three(x: Array, axes: Sequence[int]) -> list[Array]:
+    """Pairs (x0, x1) along each of the axes -> x0, x0 + x1, x1; of the first axis outermost, 3^n arrays."""
+    out = [x]
+    for axis in axes:
+        halves = [[lax.slice_in_dim(a, i, None, 2, axis) for i in (0, 1)] for a in out]
+        out = [b for x0, x1 in halves for b in (x0, x0 + x1, x1)]
+    return out
+
+
+def _add_up(first: Array, both: Array, second: Array, axis: int) -> Array:
+    """The three products of each of T pairs -> 2 T + 2 blocks, of which the last is empty."""
+
+    def pad(x: Array, low: int, high: int) -> Array:
+        edges = [(low, high, 0) if d == axis else (0, 0, 0) for d in range(x.ndim)]
+        return lax.pad(x, jnp.zeros((), x.dtype), edges)
+
+    even = pad(first, 0, 1) + pad(second, 1, 0)
+    odd = pad(both - first - second, 0, 1)
+    shape = (*even.shape[:axis], 2 * even.shape[axis], *even.shape[axis + 1 :])
+    return jnp.stack([even, odd], axis + 1).reshape(shape)
+
+
+def _in_parts(f: Callable[[Array], Array], x: Array, bytes_each: int) -> Array:
+    """f(x), some examples at a time. Each part is made of every n-th example, so that a batch that is split over
+    devices in blocks has a share of each part on every device."""
+    divisors = [n for n in range(1, len(x) + 1) if len(x) % n == 0]
+    n = next((n for n in divisors if len(x) // n * bytes_each <= PART_BYTES), len(x))
+    if n == 1:
+        return f(x)
+    x = x.reshape(len(x) // n, n, *x.shape[1:])
+    shape = jax.eval_shape(f, x[:, 0]).shape
+
+    def body(i: Array, out: Array) -> Array:
+        part = f(lax.dynamic_index_in_dim(x, i, 1, keepdims=False))
+        return lax.dynamic_update_index_in_dim(out, part, i, 1)
+
+    out = lax.fori_loop(0, n, body, jnp.zeros((shape[0], n, *shape[1:]), x.dtype))
+    return out.reshape(-1, *shape[1:])
+
+
+def as_product(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
+    """`native_forward` as one matrix product. Blocks of `strides` pixels become channels, so a patch is a few
+    contiguous pieces; the kernel, filled up with zeros to whole blocks, is laid out alike."""
+    n_axes, taps = x.ndim - 2, _taps(w, strides)
+    small = [
+        (n + low + high - k) // s + 1
+        for n, (low, high), k, s in zip(x.shape[1:-1], pads, w.shape, strides, strict=False)
+    ]
+    blocks = [m + t - 1 for m, t in zip(small, taps, strict=True)]
+    whole = [b * s for b, s in zip(blocks, strides, strict=True)]
+    edges = [(low, size - n - low, 0) for (low, _), size, n in zip(pads, whole, x.shape[1:-1], strict=True)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    x = _blocks_last(x, 1, blocks, strides).reshape(len(x), *blocks, -1)
+    patches = [
+        x[(slice(None), *(slice(t, t + m) for t, m in zip(tap, small, strict=True)))]
+        for tap in itertools.product(*map(range, taps))
+    ]
+    edges = [(0, t * s - k, 0) for t, s, k in zip(taps, strides, w.shape, strict=False)]
+    w = lax.pad(w, jnp.zeros((), w.dtype), [*edges, (0, 0, 0), (0, 0, 0)])
+    w = _blocks_last(w, 0, taps, strides).reshape(-1, w.shape[-1])
+    return jnp.concatenate(patches, axis=n_axes + 1) @ w
+
+
+def _blocks_last(x: Array, start: int, blocks: Sequence[int], strides: Sequence[int]) -> Array:
+    """[..., *(blocks * strides), ...] -> [..., *blocks, *strides, ...]; the axes to part begin at `start`."""
+    n, tail = len(strides), x.shape[start + len(strides) :]
+    x = x.reshape(*x.shape[:start], *itertools.chain(*zip(blocks, strides, strict=True)), *tail)
+    parted = [*range(start, start + 2 * n, 2), *range(start + 1, start + 2 * n, 2)]
+    return x.transpose(*range(start), *parted, *range(start + 2 * n, x.ndim))
+
+
+def _taps(w: Any, strides: Sequence[int]) -> list[int]:
+    """Blocks of `strides` pixels under a kernel, along each axis."""
+    return [-(-k // s) for k, s in zip(w.shape, strides, strict=False)]
+
+
+def _adjoint_as_product(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+    """One matrix product, then overlapping patches are added: what the transpose of `as_product` comes to."""
+    x = jax.ShapeDtypeStruct((y.shape[0], *big, w.shape[-2]), y.dtype)
+    return jax.linear_transpose(lambda x: as_product(x, w, strides, pads), x)(y)[0]
