@@ -13,6 +13,7 @@ import tyro
 
 from jaxgen.config import Config, nearest
 from jaxgen.errors import UserError
+from jaxgen.memory import huge_pages
 
 USAGE = """usage: jaxgen train CONFIG [--workdir DIR] [--loop.steps N ...]   train, or go on with the run in DIR
        jaxgen sample RUN [--num N] [--seed S] [--out PATH]       write samples of a run
@@ -52,6 +53,8 @@ class Evaluate:
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 when done or stopped by a signal, 2 for what the user can mend."""
     words = sys.argv[1:] if argv is None else argv
+    if argv is None and words[:1] == ["train"] and (more := huge_pages()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | more)  # the same process, anew
     try:
         return _dispatch(words)
     except UserError as error:
