@@ -5,6 +5,7 @@ sharded arrays; `pmap` one program a device, which averages by `axis_name`.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -55,8 +56,6 @@ def layout(mode: str, batch: int, devices: Sequence[Device] | None = None) -> La
     if mode == "auto":
         mode = "pmap" if len(devices) > 1 else "single"
     if mode == "single":
-        if jax.process_count() > 1:
-            raise UserError("A run of several processes needs --parallel pmap or --parallel jit.")
         devices = devices[:1]
     n = len(devices)
     if batch < 1 or batch % n:
@@ -69,8 +68,19 @@ def layout(mode: str, batch: int, devices: Sequence[Device] | None = None) -> La
 
 
 def replicate(tree: PyTree, where: Layout) -> PyTree:
-    """The tree whole on every device, placed as the compiled call wants it."""
-    return jax.device_put(tree, where.replicated)
+    """The tree, the same in every process, whole on every device, placed as the compiled call wants it."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, where.replicated)
+    return jax.tree.map(partial(_replicated, where=where), tree)
+
+
+def _replicated(leaf: Any, where: Layout) -> jax.Array:
+    """Each process places its own copy: `device_put` reaches no other process's devices."""
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        words = _replicated(jax.random.key_data(leaf), where)
+        return jax.random.wrap_key_data(words, impl=str(jax.random.key_impl(leaf)))
+    host = np.asarray(leaf)
+    return jax.make_array_from_callback(host.shape, where.replicated, lambda index: host[index])
 
 
 def local(tree: PyTree) -> PyTree:
@@ -131,6 +141,14 @@ def agree(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def same(*facts: Any) -> bool:
+    """Whether all processes say the same, by `repr`; all must ask, and none goes on before all have asked."""
+    if jax.process_count() == 1:
+        return True
+    digest = np.frombuffer(hashlib.sha256(repr(facts).encode()).digest(), np.uint32)
+    return bool((multihost_utils.process_allgather(digest) == digest).all())
 
 
 def _pmap_devices(where: Layout) -> Sequence[Device] | None:
