@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxgen.compiler import compiler_options
@@ -136,11 +135,20 @@ def compile_call(
     return mapped.lower(state, resident, feed).compile(compiler_options=compiler_options())
 
 
+def settle(state: PyTree) -> None:
+    """Waits for a call's state where the next call, or another collective, must not be started before.
+
+    Processes on CPUs talk through Gloo, where the messages of two programs that run at once get mixed up. jax 0.10.2,
+    two processes of two devices: a loop that never waited hung (2 of 2 within 600 steps), and `agree` beside a call
+    under way aborted both processes. GPUs and TPUs take one program after the other.
+    """
+    if jax.process_count() > 1 and jax.default_backend() == "cpu":
+        jax.block_until_ready(state)
+
+
 def agree(flag: bool) -> bool:
     """Whether any process says so; all must ask. Free where there is one process."""
-    if jax.process_count() == 1:
-        return flag
-    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+    return flag if jax.process_count() == 1 else bool(_gathered(np.array([flag])).any())
 
 
 def same(*facts: Any) -> bool:
@@ -148,7 +156,18 @@ def same(*facts: Any) -> bool:
     if jax.process_count() == 1:
         return True
     digest = np.frombuffer(hashlib.sha256(repr(facts).encode()).digest(), np.uint32)
-    return bool((multihost_utils.process_allgather(digest) == digest).all())
+    return bool((_gathered(digest) == digest).all())
+
+
+def _gathered(row: np.ndarray) -> np.ndarray:
+    """[N] of each process -> [D, N], a row a device. Done on all of them when it returns (see `settle`), which
+    `multihost_utils.process_allgather` is not."""
+    mesh = Mesh(np.array(jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
+    rows = jax.make_array_from_callback(
+        (len(jax.devices()), len(row)), NamedSharding(mesh, PartitionSpec(AXIS)), lambda _: row[None]
+    )
+    everywhere = jax.jit(lambda a: a, out_shardings=NamedSharding(mesh, PartitionSpec()))(rows)
+    return np.asarray(jax.block_until_ready(everywhere).addressable_data(0))
 
 
 def _pmap_devices(where: Layout) -> Sequence[Device] | None:

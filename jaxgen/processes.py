@@ -50,25 +50,44 @@ def _initialize(coordinator: str | None, processes: int | None, process: int | N
             )
     # JAX's handler of SIGTERM would swallow a signal that comes before ours (`stopping.Stop`) is there.
     jax.config.update("jax_enable_preemption_service", False)
-    try:
-        jax.distributed.initialize(
-            coordinator,
-            processes,
-            process,
-            cluster_detection_method=None if missing else "deactivate",
-            initialization_timeout=timeout,
-            shutdown_timeout_seconds=DAY,  # process 0 still measures when the others are done; heartbeats show who died
-        )
-    except (RuntimeError, ValueError) as error:
-        _end_within(PARTING, 2)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if missing:
-            advice = "Give each process --coordinator HOST:PORT (of process 0), --processes N and --process I"
-        elif process == 0:
-            advice = f"All {processes} processes must start within {timeout} s (--join-timeout), and the port be free"
-        else:
-            advice = f"Check that process 0 runs and that {coordinator} reaches it from here"
-        raise UserError(f"This process could not join the others ({reason}). {advice}.") from error
+    reason = _attempt(coordinator, processes, process, timeout)
+    if not reason:
+        return
+    _end_within(1, 2)  # JAX's own exit would wait for whom it has not met
+    if missing:
+        advice = "Give each process --coordinator HOST:PORT (of process 0), --processes N and --process I"
+    elif process == 0:
+        advice = f"Start all {processes} processes, each with its --process, and choose a free port"
+    else:
+        advice = f"Check that process 0 runs, that {coordinator} reaches it from here, and that all processes started"
+    raise UserError(f"This process could not join the others: {reason}. {advice}.")
+
+
+def _attempt(coordinator: str | None, processes: int | None, process: int | None, timeout: int) -> str:
+    """Why JAX's processes could not be joined; empty where they were.
+
+    In a thread, and with more time than we give it: when its own time is up, JAX aborts the process (SIGABRT).
+    """
+    reason = [f"not all had come after {timeout} s (--join-timeout)"]
+
+    def attempt() -> None:
+        try:
+            jax.distributed.initialize(
+                coordinator,
+                processes,
+                process,
+                cluster_detection_method=None if coordinator is None else "deactivate",
+                initialization_timeout=timeout + 60,
+                shutdown_timeout_seconds=DAY,  # process 0 may measure for long; heartbeats tell who died
+            )
+            reason[0] = ""
+        except Exception as error:
+            reason[0] = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return reason[0]
 
 
 def _end_within(seconds: float, code: int) -> None:

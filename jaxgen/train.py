@@ -164,6 +164,7 @@ def _loop(run: _Run, state: PyTree, step: int, report: Report, stop: Stop) -> in
         if k not in calls:
             calls[k] = parallel.compile_call(play, fetch, run.where, state, resident, batches)
         state, metrics = calls[k](state, resident, batches)
+        parallel.settle(state)
         # Only now look at the call before, which is done or nearly so: the devices have their next work already.
         if pending:
             _checked(run, *pending)
