@@ -10,6 +10,7 @@ import jax
 from jaxgen.errors import UserError
 
 PARTING = 10.0  # s that a process with an error waits for the others
+SILENCE = 30  # s without a sign of life after which a process counts as dead; JAX's own 100 leave devices idle
 DAY = 24 * 60 * 60  # s
 
 
@@ -78,6 +79,7 @@ def _attempt(coordinator: str | None, processes: int | None, process: int | None
                 process,
                 cluster_detection_method=None if coordinator is None else "deactivate",
                 initialization_timeout=timeout + 60,
+                heartbeat_timeout_seconds=SILENCE,
                 shutdown_timeout_seconds=DAY,  # process 0 may measure for long; heartbeats tell who died
             )
             reason[0] = ""

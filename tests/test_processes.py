@@ -39,7 +39,7 @@ def get_config():
         data="DATA",
         shape=(8, 8, 1),
         model=MLP(z_dim=4, gen=(16,), disc=(16,)),
-        game=Adversarial(gen=GENTLE, disc=GENTLE, penalty="r1", penalty_every=2),
+        game=Adversarial(gen=GENTLE, disc=GENTLE),
         batch=8,
         loop=Loop(steps=1_000_000, steps_per_call=2, log_every=2, sample_every=1_000_000, save_every=4),
     )
@@ -93,6 +93,7 @@ def jaxgen(*words, home):
     """Starts `jaxgen ...` in a process of its own, on two devices."""
     known = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2", "JAXGEN_CACHE": str(home / "cache")}
     known |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    known["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # a few steps: the compiler's time is what counts
     command = [sys.executable, "-m", "jaxgen.cli", *map(str, words)]
     return subprocess.Popen(
         command, env=os.environ | known, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -161,7 +162,7 @@ def assert_same_runs(a, b, step):
             assert abs(x[name] - y[name]) <= 1e-6, (x["step"], name)
 
 
-@pytest.mark.parametrize(("parallel", "victim"), [("jit", 0), ("pmap", 1)])
+@pytest.mark.parametrize(("parallel", "victim"), [("jit", 1), ("pmap", 0)])
 def test_one_is_killed_and_both_go_on_as_one_process(parallel, victim, start, home, tmp_path):
     """Without its peer a process ends too, by JAX's hand; the next start has to find a whole run."""
     run = tmp_path / "two"
