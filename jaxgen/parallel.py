@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
@@ -75,7 +76,7 @@ def replicate(tree: PyTree, where: Layout) -> PyTree:
 
 def _replicated(leaf: Any, where: Layout) -> jax.Array:
     """Each process places its own copy: `device_put` reaches no other process's devices."""
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         words = _replicated(jax.random.key_data(leaf), where)
         return jax.random.wrap_key_data(words, impl=str(jax.random.key_impl(leaf)))
     host = np.asarray(leaf)
@@ -162,12 +163,16 @@ def same(*facts: Any) -> bool:
 def _gathered(row: np.ndarray) -> np.ndarray:
     """[N] of each process -> [D, N], a row a device. Done on all of them when it returns (see `settle`), which
     `multihost_utils.process_allgather` is not."""
-    mesh = Mesh(np.array(jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
-    rows = jax.make_array_from_callback(
-        (len(jax.devices()), len(row)), NamedSharding(mesh, PartitionSpec(AXIS)), lambda _: row[None]
-    )
-    everywhere = jax.jit(lambda a: a, out_shardings=NamedSharding(mesh, PartitionSpec()))(rows)
+    where = layout("jit", jax.device_count())
+    shape = (len(where.devices), len(row))
+    rows = jax.make_array_from_callback(shape, where._sharding(AXIS), lambda _: row[None])
+    everywhere = jax.jit(_same_array, out_shardings=where.replicated)(rows)
     return np.asarray(jax.block_until_ready(everywhere).addressable_data(0))
+
+
+def _same_array(a: jax.Array) -> jax.Array:
+    """Named, so that `jit` compiles it once."""
+    return a
 
 
 def _pmap_devices(where: Layout) -> Sequence[Device] | None:

@@ -23,7 +23,7 @@ from jaxgen.data import synthetic
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
 ROOT = Path(__file__).parent.parent
-LIMIT = 120  # s that anything may take; a tenth of it where nothing else runs
+LIMIT = 240  # s that anything may take; a twentieth of it where nothing else runs
 
 # Large eps: with the usual one, Adam's first updates of a parameter are lr * sign(gradient), which turns rounding into
 # a difference where the gradient is nearly 0. Few steps: the processes exchange each gradient through sockets.
