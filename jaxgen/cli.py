@@ -29,7 +29,11 @@ class Train:
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     workdir: str  # directory of the run
-    distributed: bool = False  # this is one of several processes: call jax.distributed.initialize()
+    distributed: bool = False  # this is one of several processes
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None  # of process 0; TPU, SLURM tell it
+    processes: int | None = None  # how many
+    process: int | None = None  # which one this is, from 0
+    join_timeout: int = 300  # seconds to wait for the others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,16 +97,25 @@ def _train(words: list[str]) -> int:
         args=words[1:],
         config=(tyro.conf.AvoidSubcommands,),
     )
-    if args.distributed:
-        import jax
+    named = (args.coordinator, args.processes, args.process)
+    if not args.distributed and named == (None, None, None):
+        return _run(args)
+    from jaxgen.processes import joined
 
-        jax.distributed.initialize()
+    with joined(*named, timeout=args.join_timeout):
+        return _run(args)
+
+
+def _run(args: Train) -> int:
+    """Trains; process 0 measures and says what came of it."""
+    import jax
+
     _use_compilation_cache(args.config)
     from jaxgen.train import train
 
     start = time.perf_counter()
     outcome = train(args.config, args.workdir)
-    if not outcome.finished:
+    if not outcome.finished or jax.process_index() != 0:
         return 0
     if not outcome.trained:
         print(f"{args.workdir} was finished at step {outcome.step}. For more, raise --loop.steps.")

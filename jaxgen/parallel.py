@@ -5,13 +5,14 @@ sharded arrays; `pmap` one program a device, which averages by `axis_name`.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxgen.compiler import compiler_options
@@ -55,8 +56,6 @@ def layout(mode: str, batch: int, devices: Sequence[Device] | None = None) -> La
     if mode == "auto":
         mode = "pmap" if len(devices) > 1 else "single"
     if mode == "single":
-        if jax.process_count() > 1:
-            raise UserError("A run of several processes needs --parallel pmap or --parallel jit.")
         devices = devices[:1]
     n = len(devices)
     if batch < 1 or batch % n:
@@ -69,8 +68,19 @@ def layout(mode: str, batch: int, devices: Sequence[Device] | None = None) -> La
 
 
 def replicate(tree: PyTree, where: Layout) -> PyTree:
-    """The tree whole on every device, placed as the compiled call wants it."""
-    return jax.device_put(tree, where.replicated)
+    """The tree, the same in every process, whole on every device, placed as the compiled call wants it."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, where.replicated)
+    return jax.tree.map(partial(_replicated, where=where), tree)
+
+
+def _replicated(leaf: Any, where: Layout) -> jax.Array:
+    """Each process places its own copy: `device_put` reaches no other process's devices."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        words = _replicated(jax.random.key_data(leaf), where)
+        return jax.random.wrap_key_data(words, impl=str(jax.random.key_impl(leaf)))
+    host = np.asarray(leaf)
+    return jax.make_array_from_callback(host.shape, where.replicated, lambda index: host[index])
 
 
 def local(tree: PyTree) -> PyTree:
@@ -126,11 +136,43 @@ def compile_call(
     return mapped.lower(state, resident, feed).compile(compiler_options=compiler_options())
 
 
+def settle(state: PyTree) -> None:
+    """Waits for a call's state where the next call, or another collective, must not be started before.
+
+    Processes on CPUs talk through Gloo, where the messages of two programs that run at once get mixed up. jax 0.10.2,
+    two processes of two devices: a loop that never waited hung (2 of 2 within 600 steps), and `agree` beside a call
+    under way aborted both processes. GPUs and TPUs take one program after the other.
+    """
+    if jax.process_count() > 1 and jax.default_backend() == "cpu":
+        jax.block_until_ready(state)
+
+
 def agree(flag: bool) -> bool:
     """Whether any process says so; all must ask. Free where there is one process."""
+    return flag if jax.process_count() == 1 else bool(_gathered(np.array([flag])).any())
+
+
+def same(*facts: Any) -> bool:
+    """Whether all processes say the same, by `repr`; all must ask, and none goes on before all have asked."""
     if jax.process_count() == 1:
-        return flag
-    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+        return True
+    digest = np.frombuffer(hashlib.sha256(repr(facts).encode()).digest(), np.uint32)
+    return bool((_gathered(digest) == digest).all())
+
+
+def _gathered(row: np.ndarray) -> np.ndarray:
+    """[N] of each process -> [D, N], a row a device. Done on all of them when it returns (see `settle`), which
+    `multihost_utils.process_allgather` is not."""
+    where = layout("jit", jax.device_count())
+    shape = (len(where.devices), len(row))
+    rows = jax.make_array_from_callback(shape, where._sharding(AXIS), lambda _: row[None])
+    everywhere = jax.jit(_same_array, out_shardings=where.replicated)(rows)
+    return np.asarray(jax.block_until_ready(everywhere).addressable_data(0))
+
+
+def _same_array(a: jax.Array) -> jax.Array:
+    """Named, so that `jit` compiles it once."""
+    return a
 
 
 def _pmap_devices(where: Layout) -> Sequence[Device] | None:

@@ -66,9 +66,16 @@ def claim(workdir: epath.PathLike) -> Iterator[epath.Path]:
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "started": now}
             os.ftruncate(lock, 0)
             os.write(lock, json.dumps(holder).encode())
+            os.fsync(lock)  # the run's other processes, perhaps on other hosts, read it while the file is open here
         yield workdir
     finally:
         os.close(lock)  # and with it the lock; the file stays: removing it would let two runs lock two files
+
+
+def holder(workdir: epath.PathLike) -> str:
+    """Who claimed the directory, in words that no other claim uses; empty where nobody did, and for gs://."""
+    path = epath.Path(workdir) / ".lock"
+    return path.read_text() if "://" not in str(workdir) and path.exists() else ""
 
 
 def write_config(workdir: epath.PathLike, config: Config, **environment: Any) -> None:

@@ -53,6 +53,7 @@ def train(config: Config, workdir: epath.PathLike, quiet: bool = False) -> Outco
         run = _Run(config, workdir, checkpoints, parallel.layout(config.parallel, config.batch))
         _check_data(run.data, config)
         print_of = fingerprint(run.data)
+        _check_processes(workdir, config, print_of)
         if (workdir / "config.json").exists():
             run_directory.check_resumable(workdir, config, print_of)
         state, start, notes = run.first_state()
@@ -127,6 +128,8 @@ class _Run:
         found = self.checkpoints.restore(
             jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=placed), abstract)
         )
+        if not parallel.same(found[1] if found else 0):
+            raise UserError(f"The processes found different checkpoints in {self.workdir}. Start them again.")
         if found:
             self.checkpoints.set_aside(self.checkpoints.bad)
             return found
@@ -161,6 +164,7 @@ def _loop(run: _Run, state: PyTree, step: int, report: Report, stop: Stop) -> in
         if k not in calls:
             calls[k] = parallel.compile_call(play, fetch, run.where, state, resident, batches)
         state, metrics = calls[k](state, resident, batches)
+        parallel.settle(state)
         # Only now look at the call before, which is done or nearly so: the devices have their next work already.
         if pending:
             _checked(run, *pending)
@@ -234,6 +238,20 @@ def _feeding(run: _Run) -> tuple[PyTree, Callable[[PyTree, PyTree], PyTree], Cal
         return parallel.split({name: a[chosen] for name, a in data.items()}, where)
 
     return {}, lambda _, one: to_batch(one), feed
+
+
+def _check_processes(workdir: epath.Path, config: Config, print_of: str) -> None:
+    """Raises `UserError`, in all processes of a run, where they are not at the same work in the same place."""
+    if jax.process_count() > 1 and config.parallel == "single":
+        raise UserError("A run of several processes needs --parallel pmap or --parallel jit.")
+    if not parallel.same(dataclasses.replace(config, data_dir="", download=False), print_of):
+        raise UserError("The processes of this run were started with different options or data; give all the same.")
+    # Process 0 had signed the directory before it asked the others.
+    if not parallel.same(run_directory.holder(workdir)):
+        raise UserError(
+            f"{workdir} is not the same directory for all processes of this run. Use a --workdir on a disk that all "
+            "hosts share, or gs://."
+        )
 
 
 def _check_data(data: Raw, config: Config) -> None:

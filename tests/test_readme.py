@@ -27,6 +27,7 @@ ELSEWHERE = (
     "cd ",
     "tensorboard ",
     "gcloud ",
+    "sbatch ",
 )
 SHORT = ["steps", "steps-per-call", "log-every", "sample-every", "save-every"]
 
@@ -57,7 +58,8 @@ def commands():
 
 
 def elsewhere(words):
-    return shlex.join(words).startswith(ELSEWHERE) or any("gs://" in word for word in words)
+    several = "--processes" in words or any("gs://" in word for word in words)  # tests/test_processes.py has these
+    return shlex.join(words).startswith(ELSEWHERE) or several
 
 
 def run(command, cwd, **env):
