@@ -12,6 +12,8 @@ can alternate on the same cores without disturbing each other.
 A reply of {"error": traceback} means that the request failed; the worker stays alive.
 """
 
+import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -21,7 +23,11 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 Job = dict[str, Any]
-"""Plain JSON values that say what a worker builds."""
+"""Plain JSON values that say what a worker builds.
+
+`kind` names the module that builds it, `config` the system (None where there is none), `options` what that kind takes;
+`sgd` above 0 is the rate of a check; a peer's job also names its `variant`.
+"""
 
 
 class Contestant(Protocol):
@@ -30,7 +36,7 @@ class Contestant(Protocol):
     unit: int
     """Turns are whole multiples of this many steps: steps in one dispatch, or the interval of a lazy penalty."""
     facts: dict[str, Any]
-    """`versions` by package and `device`, as JSON."""
+    """`versions` by package and `device`, as JSON; `items` where the batch does not count examples."""
 
     def run(self, steps: int) -> None:
         """Take `steps` steps and return when the last has finished."""
@@ -69,6 +75,22 @@ def serve(build: Callable[[Job], Contestant], requests: TextIO, replies: TextIO)
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
         idle_since, cpu_then = time.perf_counter(), time.process_time()
+
+
+def by_kind(package: str) -> Callable[[Job], Contestant]:
+    """Builds by `build` of the module `package.<kind>`. The module is imported with the first job that asks for it.
+
+    Raises `ValueError` for a kind that the package has not.
+    """
+
+    def build(job: Job) -> Contestant:
+        name = f"{package}.{job['kind']}"
+        module = importlib.import_module(name) if importlib.util.find_spec(name) else None
+        if not hasattr(module, "build"):
+            raise ValueError(f"{package} has no kind {job['kind']!r}")
+        return module.build(job)  # pyright: ignore[reportOptionalMemberAccess]
+
+    return build
 
 
 def serve_standard_streams(build: Callable[[Job], Contestant]) -> None:

@@ -11,10 +11,11 @@ machine within a second or two, and the ratio of each pair; `ratio_to_best_torch
 machine just before. Times are of the whole step (noise, dropout masks, both updates, moving average) on one batch that
 is already in place. Run it on a machine where nothing else runs.
 
-A row of the JSON: `suite`, `name`, `batch`, `examples_per_s`, `step_ms` (over turns of about 2 s: `median`, `min`,
-`spread` = (max - min) / median, `n`), `compile_s`, `idle_cpu` (share of a core burnt while waiting), `against` (for
-each opponent the same, the best `variant`, every variant's ms, the `ratios` of the pairs), `ratio_to_best_torch` or
-`ratio_to_<rival>`, `device`, `versions`, `hardware`, `commit`, `load_average` (before the run), `date`.
+A row of the JSON: `suite`, `name`, `batch`, `items` (what the batch counts), `examples_per_s`, `step_ms` (over turns of
+about 2 s: `median`, `min`, `spread` = (max - min) / median, `n`), `compile_s`, `idle_cpu` (share of a core burnt while
+waiting), `against` (for each opponent the same, the best `variant`, every variant's ms, the `ratios` of the pairs),
+`ratio_to_best_torch` or `ratio_to_<rival>`, `device`, `versions`, `hardware`, `commit`, `load_average` (before the
+run), `date`.
 """
 
 import argparse
@@ -121,17 +122,19 @@ def compare(case: Case, peers: Sequence[Peer], plan: Plan, python: str = sys.exe
         for name, changes in case.rivals.items():
             turns += _duel(ours, name, {name: (ours_command, replace(case, **changes).job())}, plan, against)
         for peer in peers:
-            command = peer.command()
-            variants = {v: (command, case.job() | {"variant": v}) for v in peer.variants(case.config)}
-            turns += _duel(ours, peer.name, variants, plan, against)
+            if names := _variants(peer, case):
+                command = peer.command()
+                variants = {v: (command, case.job() | {"variant": v}) for v in names}
+                turns += _duel(ours, peer.name, variants, plan, against)
         if not turns:
             steps = measure.turn_steps(ours, plan.seconds)
             turns = [ours.turn(steps) for _ in range(plan.pairs)]
         step = measure.summary(turns)
         row = {
             "name": case.name,
-            "batch": case.config.batch,
-            "examples_per_s": 1e3 * case.config.batch / step["median"],
+            "batch": case.batch,
+            "items": "examples",
+            "examples_per_s": 1e3 * case.batch / step["median"],
             "step_ms": step,
             "compile_s": ours.compile_s,
             "idle_cpu": ours.idle_cpu,
@@ -139,6 +142,10 @@ def compare(case: Case, peers: Sequence[Peer], plan: Plan, python: str = sys.exe
             **ours.facts,
         }
     return row | {theirs["key"]: theirs["ratio"] for theirs in against.values()}
+
+
+def _variants(peer: Peer, case: Case) -> tuple[str, ...]:
+    return peer.variants(case) if case.peers is None or peer.name in case.peers else ()
 
 
 def _duel(
@@ -217,18 +224,20 @@ def _check(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer]) -> int:
     failures = 0
     for _, case in cases:
         case = suites.deterministic(case)
+        variants = [(peer, variant) for peer in peers for variant in _variants(peer, case)]
+        if not variants:
+            continue
         with tempfile.TemporaryDirectory() as folder, Worker(suites.ours(sys.executable), case.job(check=True)) as ours:
             path = str(Path(folder) / "given.npz")
             mine = ours.losses(CHECK_STEPS, path)
-            for peer in peers:
-                for variant in peer.variants(case.config):
-                    with Worker(peer.command(), case.job(check=True) | {"variant": variant}) as worker:
-                        theirs = worker.losses(CHECK_STEPS, path)
-                    worst = measure.loss_difference(mine, theirs)
-                    moved = measure.loss_difference(mine[:1] * len(mine), mine)
-                    verdict = measure.verdict(worst, moved, TOLERANCE)
-                    failures += verdict != "same"
-                    print(f"{case.name:28}{peer.name} {variant:16}{verdict:10} worst {worst:.1e}, moved {moved:.1e}")
+            for peer, variant in variants:
+                with Worker(peer.command(), case.job(check=True) | {"variant": variant}) as worker:
+                    theirs = worker.losses(CHECK_STEPS, path)
+                worst = measure.loss_difference(mine, theirs)
+                moved = measure.loss_difference(mine[:1] * len(mine), mine)
+                verdict = measure.verdict(worst, moved, TOLERANCE)
+                failures += verdict != "same"
+                print(f"{case.name:28}{peer.name} {variant:16}{verdict:10} worst {worst:.1e}, moved {moved:.1e}")
     return min(failures, 1)
 
 

@@ -1,7 +1,9 @@
 import io
 import json
 
-from benchmarks.protocol import serve
+import pytest
+
+from benchmarks.protocol import by_kind, serve
 
 
 class Counter:
@@ -57,3 +59,16 @@ def test_a_failure_is_an_answer_and_not_the_end():
     assert built["unit"] == 4
     _, unknown = talk({"do": "build", "job": {}}, {"do": "sing"})
     assert "'sing'" in unknown["error"]
+
+
+def test_a_job_names_the_module_that_builds_it(tmp_path, monkeypatch):
+    (tmp_path / "kinds_here").mkdir()
+    (tmp_path / "kinds_here" / "__init__.py").write_text("")
+    (tmp_path / "kinds_here" / "first.py").write_text("build = lambda job: job['options']")
+    (tmp_path / "kinds_here" / "helper.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    build = by_kind("kinds_here")
+    assert build({"kind": "first", "options": {"a": 1}}) == {"a": 1}
+    for kind in ("second", "helper"):
+        with pytest.raises(ValueError, match=f"kinds_here has no kind '{kind}'"):
+            build({"kind": kind})

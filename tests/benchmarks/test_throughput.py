@@ -16,7 +16,7 @@ CASE = Case("paper", Config(domain="digits", model=MLP(), game=Adversarial(), ba
 PLAN = Plan(pairs=3, seconds=0.004)
 
 MEASURED = {"step_ms", "compile_s", "idle_cpu", "device", "versions"}
-ROW = MEASURED | {"name", "batch", "examples_per_s", "against"}
+ROW = MEASURED | {"name", "batch", "items", "examples_per_s", "against"}
 AGAINST = MEASURED | {"key", "ratio", "ratios", "variant", "variants", "failed"}
 RUN = {"suite", "hardware", "commit", "load_average", "date"}
 
@@ -30,7 +30,7 @@ class PaperPeer(Peer):
 def paper(monkeypatch):
     """Both sides are processes that sleep 1 ms a step."""
     monkeypatch.setattr(suites, "ours", lambda python: PAPER)
-    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda config: ("eager", "compile"))})
+    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case: ("eager", "compile"))})
 
 
 def given(monkeypatch, **job):
@@ -48,7 +48,7 @@ def test_a_row_alone():
 
 
 def test_a_row_with_a_rival_and_a_peer():
-    case = Case("paper", CASE.config, rivals={"call_1": {"steps_per_call": 1}}, pairs=2)
+    case = Case("paper", CASE.config, rivals={"call_1": {"options": {"steps_per_call": 1}}}, pairs=2)
     row = compare(case, list(throughput.PEERS.values()), PLAN)
     assert row.keys() == ROW | {"ratio_to_call_1", "ratio_to_best_torch"}
     assert row["step_ms"]["n"] == 4  # two pairs with each opponent
@@ -59,6 +59,13 @@ def test_a_row_with_a_rival_and_a_peer():
         assert row[key] == pytest.approx(sum(theirs["ratios"]) / 2)
     assert row["against"]["torch"]["variants"].keys() == {"eager", "compile"}
     json.dumps(row)
+
+
+def test_a_peer_that_has_no_such_thing_leaves_no_trace():
+    nothing = PaperPeer("torch", lambda case: ())
+    assert compare(CASE, [nothing], PLAN)["against"] == {}
+    unasked = Case("paper", CASE.config, peers=("artifex",))
+    assert compare(unasked, list(throughput.PEERS.values()), PLAN)["against"] == {}
 
 
 def test_a_variant_that_does_not_start_is_reported(monkeypatch):
