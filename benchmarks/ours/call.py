@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 import jaxgen
+from benchmarks.ours.cost import costs
 from benchmarks.ours.system import config_of, facts, images, interval
 from benchmarks.protocol import Job
 from jaxgen import parallel
@@ -41,6 +42,9 @@ class Call:
             self._state, _ = self._call(self._state, self._data, self._feed())
             self._done += self._k
         jax.block_until_ready(self._state)
+
+    def costs(self) -> dict[str, Any]:
+        return costs(self._config)
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         raise ValueError("the check takes the bare step: kind `step`")

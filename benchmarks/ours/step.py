@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 import jaxgen
+from benchmarks.ours.cost import costs
 from benchmarks.ours.system import config_of, facts, images, interval, jit_step
 from benchmarks.protocol import Contestant, Job
 from jaxgen.models import conv, vae
@@ -36,6 +37,9 @@ class PlainStep:
         for _ in range(steps):
             self._state, _ = self._step(self._state, self._batch)
         jax.block_until_ready(self._state)
+
+    def costs(self) -> dict[str, Any]:
+        return costs(self._config)
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         """Also writes the weights, the batch and each step's noise [steps, B, Z], as they were drawn."""

@@ -31,7 +31,7 @@ def facts() -> dict[str, Any]:
     return {"device": jax.devices()[0].device_kind, "versions": versions | {"python": platform.python_version()}}
 
 
-def jit_step(step: Callable[..., Any]) -> Callable[..., Any]:
+def jit_step(step: Callable[..., Any]) -> Any:
     """A train step as a user of it writes: state donated, game static, jaxgen's compiler options."""
     options = jaxgen.compiler_options() or None
     return jax.jit(step, static_argnames=("game", "axis_name"), donate_argnums=0, compiler_options=options)

@@ -34,8 +34,8 @@ class Case:
 
     @property
     def batch(self) -> int:
-        """Examples a step, all devices together."""
-        return self.config.batch if self.config else self.options["batch"]
+        """What a step counts as its batch: option `batch`, else the config's examples, all devices together."""
+        return self.config.batch if self.config and "batch" not in self.options else self.options["batch"]
 
     def job(self, check: bool = False) -> Job:
         """What a worker is told to build.

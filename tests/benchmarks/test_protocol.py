@@ -52,6 +52,19 @@ def test_a_check_is_not_warmed_up():
     assert given["losses"] == [[0.0, 0.5], [1.0, 0.5]]
 
 
+def test_costs_are_the_process_s_unless_the_contestant_knows_better():
+    class Card(Counter):
+        def costs(self):
+            return {"flops_per_step": 7.0, "peak_memory_bytes": 3, "peak_memory_source": "device"}
+
+    _, plain = talk({"do": "build", "job": {}}, {"do": "costs"})
+    assert plain["costs"]["flops_per_step"] is None
+    assert plain["costs"]["peak_memory_source"] == "process"
+    assert plain["costs"]["peak_memory_bytes"] > 1e6
+    _, card = talk({"do": "build", "job": {}}, {"do": "costs"}, build=Card)
+    assert card["costs"] == {"flops_per_step": 7.0, "peak_memory_bytes": 3, "peak_memory_source": "device"}
+
+
 def test_a_failure_is_an_answer_and_not_the_end():
     early, unknown, built = talk({"do": "time", "steps": 1}, {"do": "sing"}, {"do": "build", "job": {}})
     assert "first request" in early["error"]
