@@ -45,7 +45,9 @@ class Scale:
         self.unit = self._k * -(-interval(config) // self._k)
         self.facts = facts() | {"devices": self._n}
         self._data = parallel.replicate(images(config, EXAMPLES), self._where)
-        self._state = parallel.replicate(assemble.new_state(config, game), self._where)
+        # Made where it lies: two processes then need not send it anywhere.
+        new_state = jax.jit(lambda: assemble.new_state(config, game), out_shardings=self._where.replicated)
+        self._state = new_state()
         step = partial(train_step, game=game)
         fetch = lambda resident, indices: {"image": resident[indices]}  # noqa: E731
         self._compile = lambda: parallel.compile_call(step, fetch, self._where, self._state, self._data, self._feed())

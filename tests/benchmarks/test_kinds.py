@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import jax
+import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
