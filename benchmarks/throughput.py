@@ -213,7 +213,7 @@ def _check(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer]) -> int:
     """Losses of a few SGD steps, dropout off, from our weights, batch and noise; 1 where a peer's differ."""
     if not peers:
         raise UserError("--check compares with a peer: add --peers torch.")
-    failures = 0
+    failures = checked = 0
     for _, case in cases:
         case = suites.deterministic(case)
         variants = [(peer, variant) for peer in peers for variant in _variants(peer, case)]
@@ -229,7 +229,10 @@ def _check(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer]) -> int:
                 moved = measure.loss_difference(mine[:1] * len(mine), mine)
                 verdict = measure.verdict(worst, moved, TOLERANCE)
                 failures += verdict != "same"
+                checked += 1
                 print(f"{case.name:28}{peer.name} {variant:16}{verdict:10} worst {worst:.1e}, moved {moved:.1e}")
+    if not checked:
+        raise UserError(f"{' and '.join(peer.name for peer in peers)} has none of these rows: nothing was checked.")
     return min(failures, 1)
 
 

@@ -157,3 +157,10 @@ def test_the_check_tells_same_from_different(monkeypatch, capsys):
     given(monkeypatch, still=True)
     assert throughput.main(["--check", "--peers", "torch"]) == 1
     assert "BLIND" in capsys.readouterr().out
+
+
+def test_a_check_of_nothing_is_a_mistake(monkeypatch, capsys):
+    monkeypatch.setattr(suites, "load", lambda name: (CASE,))
+    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case: ())})
+    assert throughput.main(["--check", "--peers", "torch"]) == 2
+    assert "nothing was checked" in capsys.readouterr().err
