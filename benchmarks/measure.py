@@ -42,11 +42,11 @@ def fastest(variants: Mapping[str, Steps], seconds: float, rounds: int = 2) -> t
     return min(times, key=times.__getitem__), times
 
 
-def summary(seconds: Sequence[float]) -> dict[str, float]:
-    """Milliseconds per step over turns: median, min, spread = (max - min) / median, n."""
+def summary(seconds: Sequence[float]) -> dict[str, Any]:
+    """Milliseconds per step over turns: median, min, spread = (max - min) / median, n, and the turns in their order."""
     ms = [1e3 * s for s in seconds]
     median = statistics.median(ms)
-    return {"median": median, "min": min(ms), "spread": (max(ms) - min(ms)) / median, "n": len(ms)}
+    return {"median": median, "min": min(ms), "spread": (max(ms) - min(ms)) / median, "n": len(ms), "turns": ms}
 
 
 def ratio(ours: Sequence[float], other: Sequence[float]) -> float:

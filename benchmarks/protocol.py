@@ -7,13 +7,17 @@ can alternate on the same cores without disturbing each other.
     {"do": "build", "job": {...}}               {"compile_s": 4.1, "step_s": 0.02, "unit": 1, "facts": {...}}
     {"do": "time", "steps": 40}                 {"seconds": 0.81, "steps": 40, "idle_s": 0.9, "idle_cpu_s": 0.0}
     {"do": "losses", "steps": 3, "path": "x"}   {"losses": [[0.69, 0.69], ...]}
+    {"do": "costs"}                             {"costs": {"peak_memory_bytes": 3e8, "peak_memory_source": "process"}}
     end of file                                 exits
 
 A reply of {"error": traceback} means that the request failed; the worker stays alive.
 """
 
+import importlib
+import importlib.util
 import json
 import os
+import resource
 import sys
 import time
 import traceback
@@ -21,16 +25,24 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 Job = dict[str, Any]
-"""Plain JSON values that say what a worker builds."""
+"""Plain JSON values that say what a worker builds.
+
+`kind` names the module that builds it, `config` the system (None where there is none), `options` what that kind takes;
+`sgd` above 0 is the rate of a check; a peer's job also names its `variant`.
+"""
 
 
 class Contestant(Protocol):
-    """One training step, ready to run."""
+    """One training step, ready to run.
+
+    It may also have `costs() -> dict`, asked for after its turns: `flops_per_step`, and `peak_memory_bytes` with
+    `peak_memory_source` where it knows better than the process's largest resident size.
+    """
 
     unit: int
     """Turns are whole multiples of this many steps: steps in one dispatch, or the interval of a lazy penalty."""
     facts: dict[str, Any]
-    """`versions` by package and `device`, as JSON."""
+    """`versions` by package and `device`, as JSON; `items` where the batch does not count examples."""
 
     def run(self, steps: int) -> None:
         """Take `steps` steps and return when the last has finished."""
@@ -62,6 +74,8 @@ def serve(build: Callable[[Job], Contestant], requests: TextIO, replies: TextIO)
                 reply = {"seconds": _seconds(contestant, steps), "steps": steps} | idle
             elif request["do"] == "losses":
                 reply = {"losses": contestant.losses(request["steps"], request["path"])}
+            elif request["do"] == "costs":
+                reply = {"costs": _costs(contestant)}
             else:
                 raise RuntimeError(f"unknown request {request['do']!r}")
         except Exception:  # the benchmark, at the other end, is who can act on it
@@ -71,11 +85,34 @@ def serve(build: Callable[[Job], Contestant], requests: TextIO, replies: TextIO)
         idle_since, cpu_then = time.perf_counter(), time.process_time()
 
 
+def by_kind(package: str) -> Callable[[Job], Contestant]:
+    """Builds by `build` of the module `package.<kind>`. The module is imported with the first job that asks for it.
+
+    Raises `ValueError` for a kind that the package has not.
+    """
+
+    def build(job: Job) -> Contestant:
+        name = f"{package}.{job['kind']}"
+        module = importlib.import_module(name) if importlib.util.find_spec(name) else None
+        if not hasattr(module, "build"):
+            raise ValueError(f"{package} has no kind {job['kind']!r}")
+        return module.build(job)  # pyright: ignore[reportOptionalMemberAccess]
+
+    return build
+
+
 def serve_standard_streams(build: Callable[[Job], Contestant]) -> None:
     """`serve` on stdin and stdout. What libraries print goes to stderr instead: stdout carries replies only."""
     with os.fdopen(os.dup(1), "w") as replies:
         os.dup2(2, 1)
         serve(build, sys.stdin, replies)
+
+
+def _costs(contestant: Contestant) -> dict[str, Any]:
+    """The contestant's own figures; the process's peak memory (imports and compilation included) where it has none."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    own = getattr(contestant, "costs", dict)()
+    return {"peak_memory_bytes": peak, "peak_memory_source": "process", "flops_per_step": None} | own
 
 
 def _warm_up(contestant: Contestant) -> dict[str, float]:

@@ -11,10 +11,14 @@ machine within a second or two, and the ratio of each pair; `ratio_to_best_torch
 machine just before. Times are of the whole step (noise, dropout masks, both updates, moving average) on one batch that
 is already in place. Run it on a machine where nothing else runs.
 
-A row of the JSON: `suite`, `name`, `batch`, `examples_per_s`, `step_ms` (over turns of about 2 s: `median`, `min`,
-`spread` = (max - min) / median, `n`), `compile_s`, `idle_cpu` (share of a core burnt while waiting), `against` (for
-each opponent the same, the best `variant`, every variant's ms, the `ratios` of the pairs), `ratio_to_best_torch` or
-`ratio_to_<rival>`, `device`, `versions`, `hardware`, `commit`, `load_average` (before the run), `date`.
+A row of the JSON: `suite`, `name`, `batch`, `items` (what the batch counts), `examples_per_s` and
+`examples_per_s_per_device`, `step_ms` (over turns of about 2 s: `median`, `min`, `spread` = (max - min) / median, `n`,
+`turns`), `compile_s`, `peak_memory_bytes` (`peak_memory_source`: "device" where the backend tells, else "process": the
+largest resident size, with all that Python and the compiler took), `flops_per_step` and `fraction_of_matmul_peak` (null
+where they are not known; `benchmarks/ours/cost.py` says how they are counted), `idle_cpu` (share of a core burnt while
+waiting), `against` (for each opponent the same, the best `variant`, every variant's ms, the `ratios` of the pairs),
+`ratio_to_best_torch` or `ratio_to_<rival>`, `device`, `versions`, `hardware`, `peak` (`matmul_flops_per_s` by precision
+and `copy_bytes_per_s`, measured before the rows), `commit`, `load_average` (before the run), `date`.
 """
 
 import argparse
@@ -31,7 +35,8 @@ from typing import Any
 from benchmarks import machine, measure, suites
 from benchmarks.peers import PEERS, Peer
 from benchmarks.suites import Case
-from benchmarks.worker import QUIET_IDLE, Command, Job, Worker
+from benchmarks.table import notes, table_line
+from benchmarks.worker import Command, Job, Worker
 from jaxgen.config import nearest
 from jaxgen.errors import UserError
 
@@ -95,13 +100,17 @@ def _time(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer], plan: Plan, 
     load = machine.load_average()
     if load > machine.QUIET_LOAD:
         print(f"warning: load average {load:.2f}: something else is running here; do not trust the figures.")
-    where = {"hardware": machine.hardware(), "commit": machine.commit(), "load_average": load}
+    peak = measure_peak(sys.executable)
+    where = {"hardware": machine.hardware(), "peak": peak, "commit": machine.commit(), "load_average": load}
     print(f"{where['hardware']['cpu']}, {where['hardware']['cores']} cores, commit {where['commit'][:12]}")
+    rates = {name: rate / 1e9 for name, rate in peak["matmul_flops_per_s"].items()}
+    print(f"matrix products: {rates['fp32']:.0f} GFLOP/s in fp32, {rates['bf16']:.0f} in bf16; ", end="")
+    print(f"copy: {peak['copy_bytes_per_s'] / 1e9:.0f} GB/s")
     print(table_line(None))
     rows = []
     for suite, case in cases:
         date = datetime.now(UTC).isoformat(timespec="seconds")
-        row = {"suite": suite} | compare(case, peers, plan) | where | {"date": date}
+        row = {"suite": suite} | compare(case, peers, plan, peak) | where | {"date": date}
         rows.append(row)
         print(table_line(row), flush=True)
         for note in notes(row):
@@ -111,7 +120,16 @@ def _time(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer], plan: Plan, 
             path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
-def compare(case: Case, peers: Sequence[Peer], plan: Plan, python: str = sys.executable) -> dict[str, Any]:
+def measure_peak(python: str) -> dict[str, Any]:
+    """`matmul_flops_per_s` by precision and `copy_bytes_per_s`, of our own worker's device."""
+    with Worker(suites.ours(python), Case("peak", None, "peak").job()) as worker:
+        costs = worker.costs()
+    return {name: costs[name] for name in ("matmul_flops_per_s", "copy_bytes_per_s")}
+
+
+def compare(
+    case: Case, peers: Sequence[Peer], plan: Plan, peak: Mapping[str, Any], python: str = sys.executable
+) -> dict[str, Any]:
     """Measure one case, in turns with its rivals and the peers: a row, less what is the same for the whole run."""
     plan = replace(plan, pairs=case.pairs or plan.pairs)
     ours_command = suites.ours(python)
@@ -121,24 +139,35 @@ def compare(case: Case, peers: Sequence[Peer], plan: Plan, python: str = sys.exe
         for name, changes in case.rivals.items():
             turns += _duel(ours, name, {name: (ours_command, replace(case, **changes).job())}, plan, against)
         for peer in peers:
-            command = peer.command()
-            variants = {v: (command, case.job() | {"variant": v}) for v in peer.variants(case.config)}
-            turns += _duel(ours, peer.name, variants, plan, against)
+            if names := _variants(peer, case):
+                command = peer.command()
+                variants = {v: (command, case.job() | {"variant": v}) for v in names}
+                turns += _duel(ours, peer.name, variants, plan, against)
         if not turns:
             steps = measure.turn_steps(ours, plan.seconds)
             turns = [ours.turn(steps) for _ in range(plan.pairs)]
         step = measure.summary(turns)
         row = {
             "name": case.name,
-            "batch": case.config.batch,
-            "examples_per_s": 1e3 * case.config.batch / step["median"],
+            "batch": case.batch,
+            "items": "examples",
+            "examples_per_s": 1e3 * case.batch / step["median"],
             "step_ms": step,
             "compile_s": ours.compile_s,
             "idle_cpu": ours.idle_cpu,
             "against": against,
             **ours.facts,
+            **ours.costs(),
         }
+    row["examples_per_s_per_device"] = row["examples_per_s"] / row.get("devices", 1)
+    flops, precision = row["flops_per_step"], case.config.precision if case.config else "fp32"
+    rate = 1e3 * flops / step["median"] if flops else None
+    row["fraction_of_matmul_peak"] = rate / peak["matmul_flops_per_s"][precision] if rate else None
     return row | {theirs["key"]: theirs["ratio"] for theirs in against.values()}
+
+
+def _variants(peer: Peer, case: Case) -> tuple[str, ...]:
+    return peer.variants(case) if case.peers is None or peer.name in case.peers else ()
 
 
 def _duel(
@@ -175,60 +204,35 @@ def _duel(
             "variants": times,
             "failed": failed,
             **theirs.facts,
+            **theirs.costs(),
         }
     return a
-
-
-def table_line(row: Mapping[str, Any] | None) -> str:
-    """One line of the table; its head where there is no row."""
-    if row is None:
-        return (
-            f"{'step':28}{'batch':>6}{'examples/s':>12}{'ms':>10}{'min':>10}{'spread':>8}{'n':>4}{'compile s':>11}"
-            "   ratio (above 1: ours is faster)"
-        )
-    step = row["step_ms"]
-    ratios = [
-        f"{theirs['ratio']:.2f} to {name}"
-        + (f" {theirs['variant']}" if theirs["variant"] != name else "")
-        + f" ({theirs['step_ms']['median']:.4g} ms)"
-        for name, theirs in row["against"].items()
-    ]
-    return (
-        f"{row['name']:28}{row['batch']:6}{row['examples_per_s']:12.1f}{step['median']:10.4g}{step['min']:10.4g}"
-        f"{step['spread']:8.0%}{step['n']:4}{row['compile_s']:11.1f}   {', '.join(ratios)}"
-    )
-
-
-def notes(row: Mapping[str, Any]) -> list[str]:
-    """What a reader of the row must know: variants that failed, and processes that did not sleep."""
-    out = []
-    for name, side in {"ours": row, **row["against"]}.items():
-        if side["idle_cpu"] > QUIET_IDLE:
-            out.append(f"{name} burnt {side['idle_cpu']:.0%} of a core while it waited: the ratios suffer from it")
-        for variant, why in side.get("failed", {}).items():
-            out.append(f"{name} {variant} did not run: {why.strip().splitlines()[-1]}")
-    return out
 
 
 def _check(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer]) -> int:
     """Losses of a few SGD steps, dropout off, from our weights, batch and noise; 1 where a peer's differ."""
     if not peers:
         raise UserError("--check compares with a peer: add --peers torch.")
-    failures = 0
+    failures = checked = 0
     for _, case in cases:
         case = suites.deterministic(case)
+        variants = [(peer, variant) for peer in peers for variant in _variants(peer, case)]
+        if not variants:
+            continue
         with tempfile.TemporaryDirectory() as folder, Worker(suites.ours(sys.executable), case.job(check=True)) as ours:
             path = str(Path(folder) / "given.npz")
             mine = ours.losses(CHECK_STEPS, path)
-            for peer in peers:
-                for variant in peer.variants(case.config):
-                    with Worker(peer.command(), case.job(check=True) | {"variant": variant}) as worker:
-                        theirs = worker.losses(CHECK_STEPS, path)
-                    worst = measure.loss_difference(mine, theirs)
-                    moved = measure.loss_difference(mine[:1] * len(mine), mine)
-                    verdict = measure.verdict(worst, moved, TOLERANCE)
-                    failures += verdict != "same"
-                    print(f"{case.name:28}{peer.name} {variant:16}{verdict:10} worst {worst:.1e}, moved {moved:.1e}")
+            for peer, variant in variants:
+                with Worker(peer.command(), case.job(check=True) | {"variant": variant}) as worker:
+                    theirs = worker.losses(CHECK_STEPS, path)
+                worst = measure.loss_difference(mine, theirs)
+                moved = measure.loss_difference(mine[:1] * len(mine), mine)
+                verdict = measure.verdict(worst, moved, TOLERANCE)
+                failures += verdict != "same"
+                checked += 1
+                print(f"{case.name:28}{peer.name} {variant:16}{verdict:10} worst {worst:.1e}, moved {moved:.1e}")
+    if not checked:
+        raise UserError(f"{' and '.join(peer.name for peer in peers)} has none of these rows: nothing was checked.")
     return min(failures, 1)
 
 

@@ -70,6 +70,10 @@ class Worker:
     def losses(self, steps: int, path: str) -> list[list[float]]:
         return self._ask({"do": "losses", "steps": steps, "path": path})["losses"]
 
+    def costs(self) -> dict[str, Any]:
+        """Peak memory and FLOPs of a step; ask after the turns, since finding out may take time and memory."""
+        return self._ask({"do": "costs"})["costs"]
+
     def close(self) -> None:
         """End of its input ends the worker; one that does not listen is killed."""
         for stream in (self._process.stdin, self._process.stdout):

@@ -1,7 +1,8 @@
 """The libraries jaxgen is measured against, each in its own virtual environment.
 
-A peer is a folder with `requirements.txt`, pinned, and `worker.py`, which speaks `benchmarks.protocol`; its environment
-lies under `benchmarks/.venvs` (ignored by git), made at first use and again whenever the requirements change.
+A peer is a folder with `requirements.txt`, pinned, `worker.py`, which speaks `benchmarks.protocol`, and a file for each
+kind of job that it has. Its environment lies under `benchmarks/.venvs` (ignored by git), made at first use and again
+whenever the requirements change.
 """
 
 import hashlib
@@ -14,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.suites import Case
 from benchmarks.worker import Command
-from jaxgen.config import Config, Conv, ConvVAE
+from jaxgen.config import Conv, ConvVAE
 
 HERE = Path(__file__).resolve().parent
 VENVS = HERE.parent / ".venvs"
@@ -23,19 +25,23 @@ VENVS = HERE.parent / ".venvs"
 
 @dataclass(frozen=True)
 class Peer:
-    """`variants(config)` are the ways to run its best; the fastest of them is the one that we are compared to."""
+    """`variants(case)` are the ways to run its best; the fastest of them is the one that we are compared to. None where
+    the peer has no such thing."""
 
     name: str
-    variants: Callable[[Config], tuple[str, ...]]
+    variants: Callable[[Case], tuple[str, ...]]
 
     def command(self) -> Command:
         """How to start its worker; installs it first where need be."""
         return Command((str(environment(self.name)), "-m", f"benchmarks.peers.{self.name}.worker"))
 
 
-def _torch(config: Config) -> tuple[str, ...]:
+def _torch(case: Case) -> tuple[str, ...]:
     """`compile` runs on the memory format that suits the networks: channels_last for convolutions."""
-    return ("eager", "channels_last", "compile") if isinstance(config.model, Conv | ConvVAE) else ("eager", "compile")
+    if not (HERE / "torch" / f"{case.kind}.py").exists() or (case.config and case.config.precision != "fp32"):
+        return ()
+    convolves = case.config and isinstance(case.config.model, Conv | ConvVAE)
+    return ("eager", "channels_last", "compile") if convolves else ("eager", "compile")
 
 
 PEERS = {peer.name: peer for peer in (Peer("torch", _torch),)}

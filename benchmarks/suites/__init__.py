@@ -17,17 +17,25 @@ class Case:
     """One row of the table: a system of ours, and what it is measured against."""
 
     name: str
-    config: Config
-    steps_per_call: int = 0
-    """0 times the bare train step on one batch; K times a call of K steps that samples its batches itself."""
-    flax_layers: bool = False
-    """Put Flax's transposed convolution in the place of ours."""
+    config: Config | None
+    """The system; None for a kind that takes all from `options`."""
+    kind: str = "step"
+    """What is timed: a module of `benchmarks.ours`, and of each peer that has it."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON values; that module's docstring says which it takes."""
     rivals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Other forms of our own: name -> the fields of this case that differ. Timed in every run, no peer needed."""
+    peers: tuple[str, ...] | None = None
+    """Those that it is compared with, of the ones asked for; None: all that have such a thing."""
     pairs: int = 0
     """Pairs of turns; 0 leaves it to the command line."""
     check_rate: float = 0.01
     """Of SGD, in the check: large enough to move the losses, too small to blow rounding up."""
+
+    @property
+    def batch(self) -> int:
+        """What a step counts as its batch: option `batch`, else the config's examples, all devices together."""
+        return self.config.batch if self.config and "batch" not in self.options else self.options["batch"]
 
     def job(self, check: bool = False) -> Job:
         """What a worker is told to build.
@@ -36,15 +44,22 @@ class Case:
         gradient's size would turn rounding into a difference.
         """
         return {
-            "config": to_dict(self.config),
-            "steps_per_call": self.steps_per_call,
-            "flax_layers": self.flax_layers,
+            "kind": self.kind,
+            "config": to_dict(self.config) if self.config else None,
+            "options": dict(self.options),
             "sgd": self.check_rate if check else 0.0,
         }
 
 
 def deterministic(case: Case) -> Case:
-    """The case without the noise that two libraries can't share: dropout and pixels drawn anew."""
+    """The case without the noise that two libraries can't share: dropout and pixels drawn anew.
+
+    Of a call of several steps, the step that it repeats.
+    """
+    if case.kind == "call":
+        case = replace(case, kind="step", options={})
+    if case.config is None:
+        return case
     model, game = case.config.model, case.config.game
     if hasattr(model, "dropout"):
         model = replace(model, dropout=0.0)

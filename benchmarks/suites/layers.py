@@ -5,5 +5,5 @@ from benchmarks.suites.step import DCGAN
 
 CASES = (
     # 6 to 8 s a step with Flax's: two pairs are enough.
-    Case("dcgan_28_conv_transpose", DCGAN, rivals={"flax": {"flax_layers": True}}, pairs=2),
+    Case("dcgan_28_conv_transpose", DCGAN, rivals={"flax": {"options": {"flax_layers": True}}}, pairs=2),
 )

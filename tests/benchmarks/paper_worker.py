@@ -11,7 +11,7 @@ class Paper:
 
     def __init__(self, job):
         self._job = job
-        self.facts = {"device": "paper", "versions": {"paper": "1"}}
+        self.facts = {"device": "paper", "versions": {"paper": "1"}, **job.get("facts", {})}
         if self._job.get("variant") in self._job.get("broken", ()):
             raise OSError("no compiler")
         print("a library that talks on stdout")
@@ -20,6 +20,13 @@ class Paper:
         if self._job.get("die"):
             os._exit(3)
         time.sleep(steps * self._job.get("step_s", 1e-3))
+
+    def costs(self):
+        return {
+            "flops_per_step": self._job.get("flops", 2e6),
+            "matmul_flops_per_s": {"fp32": 1e10, "bf16": 2e10},
+            "copy_bytes_per_s": 1e10,
+        }
 
     def losses(self, steps, path):
         off = self._job.get("off", {}).get(self._job.get("variant"), 0.0)

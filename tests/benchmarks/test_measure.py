@@ -30,9 +30,9 @@ def test_ratio_needs_whole_pairs():
 
 
 def test_summary_by_hand():
-    assert measure.summary([0.010, 0.012, 0.011, 0.015]) == pytest.approx(
-        {"median": 11.5, "min": 10.0, "spread": 5.0 / 11.5, "n": 4}
-    )
+    found = measure.summary([0.010, 0.012, 0.011, 0.015])
+    assert found.pop("turns") == pytest.approx([10.0, 12.0, 11.0, 15.0])
+    assert found == pytest.approx({"median": 11.5, "min": 10.0, "spread": 5.0 / 11.5, "n": 4})
 
 
 def test_turns_alternate_and_each_side_takes_its_own_number_of_steps():

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from benchmarks import ours
+from benchmarks.ours import step as ours_step
+from benchmarks.ours import system
+from benchmarks.protocol import by_kind
 from benchmarks.suites import Case, deterministic
 from jaxgen.assemble import build
 from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Variational
 
+build_job = by_kind("benchmarks.ours")
 SHAPE = (8, 8, 1)
 GAN = Config(
     domain="digits",
@@ -31,7 +34,7 @@ def nested(arrays, prefix):
 
 
 def test_a_step_runs_and_moves_the_state():
-    step = ours.build(Case("vae", VAE).job())
+    step = build_job(Case("vae", VAE).job())
     assert step.unit == 1
     before = np.array(step._state.vae.params["encoder"]["Dense_0"]["kernel"])
     step.run(2)
@@ -41,16 +44,16 @@ def test_a_step_runs_and_moves_the_state():
 
 
 def test_a_call_takes_its_k_steps_and_turns_are_whole_calls():
-    call = ours.build(Case("gan", GAN, steps_per_call=3).job())
+    call = build_job(Case("gan", GAN, "call", {"steps_per_call": 3}).job())
     assert call.unit == 3
     call.run(6)
     assert int(call._state.step) == 6
-    assert ours.build(Case("gan", GAN, steps_per_call=1).job()).unit == 2  # a penalty at every second step
+    assert build_job(Case("gan", GAN, "call", {"steps_per_call": 1}).job()).unit == 2  # a penalty at every second step
 
 
 def test_what_a_peer_is_given_is_what_the_gan_played_with(tmp_path):
     case = deterministic(Case("gan", GAN))
-    losses = ours.build(case.job(check=True)).losses(3, str(tmp_path / "given.npz"))
+    losses = build_job(case.job(check=True)).losses(3, str(tmp_path / "given.npz"))
     given = dict(np.load(tmp_path / "given.npz"))
     assert given["noise"].shape == (3, 4, 3)
     game = build(case.config).game
@@ -62,7 +65,7 @@ def test_what_a_peer_is_given_is_what_the_gan_played_with(tmp_path):
 
 def test_what_a_peer_is_given_is_what_the_vae_drew(tmp_path):
     case = deterministic(Case("vae", VAE))
-    losses = ours.build(case.job(check=True)).losses(2, str(tmp_path / "given.npz"))
+    losses = build_job(case.job(check=True)).losses(2, str(tmp_path / "given.npz"))
     given = dict(np.load(tmp_path / "given.npz"))
     x, game = given["x"], build(case.config).game
     assert 0 <= x.min() < x.max() <= 1
@@ -75,13 +78,13 @@ def test_what_a_peer_is_given_is_what_the_vae_drew(tmp_path):
 
 
 def test_flax_layers_stand_in_for_ours(monkeypatch):
-    for module in (ours.conv, ours.vae):
+    for module in (ours_step.conv, ours_step.vae):
         monkeypatch.setattr(module, "ConvTranspose", module.ConvTranspose)  # put back afterwards
     config = Config(domain="digits", model=Conv(z_dim=3, width=2, layers=1), game=Adversarial(), shape=SHAPE, batch=4)
-    job = Case("dcgan", config, flax_layers=True).job(check=True)
+    job = Case("dcgan", config, options={"flax_layers": True}).job(check=True)
 
     def layers():
-        gen, seen = ours.build(job)._game.gen, set()
+        gen, seen = build_job(job)._game.gen, set()
 
         def listen(call, args, kwargs, context):
             seen.add(type(context.module))
@@ -92,15 +95,15 @@ def test_flax_layers_stand_in_for_ours(monkeypatch):
         return seen
 
     assert nn.ConvTranspose in layers()
-    assert ours.conv.Conv in layers()  # nothing else is exchanged
-    job["flax_layers"] = False
+    assert ours_step.conv.Conv in layers()  # nothing else is exchanged
+    job["options"] = {}
     monkeypatch.undo()
     assert nn.ConvTranspose not in layers()
 
 
 def test_images_are_in_the_range_of_the_game():
     for config, low in ((GAN, -1), (VAE, 0)):
-        x = ours.images(config, 50)
+        x = system.images(config, 50)
         assert x.shape == (50, *SHAPE)
         assert x.dtype == jnp.float32
         assert low <= x.min() < low + 0.1

@@ -59,7 +59,14 @@ def test_requirements_are_pinned(name):
 def test_torch_runs_channels_last_for_convolutions_only():
     by_name = {case.name: case for case in suites.load("step")}
     torch = peers.PEERS["torch"]
-    assert torch.variants(by_name["dcgan_28"].config) == ("eager", "channels_last", "compile")
-    assert torch.variants(by_name["digits_gan"].config) == ("eager", "compile")
-    conv = replace(by_name["digits_gan"].config, model=by_name["conv_vae"].config.model)
-    assert "channels_last" in torch.variants(conv)
+    assert torch.variants(by_name["dcgan_28"]) == ("eager", "channels_last", "compile")
+    assert torch.variants(by_name["digits_gan"]) == ("eager", "compile")
+    assert "channels_last" in torch.variants(by_name["conv_vae"])
+
+
+def test_a_peer_has_no_variant_of_what_it_can_not_run():
+    case, torch = suites.load("step")[0], peers.PEERS["torch"]
+    assert torch.variants(replace(case, kind="call"))
+    assert torch.variants(replace(case, kind="knitting")) == ()
+    assert case.config
+    assert torch.variants(replace(case, config=replace(case.config, precision="bf16"))) == ()

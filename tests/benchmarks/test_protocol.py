@@ -1,7 +1,9 @@
 import io
 import json
 
-from benchmarks.protocol import serve
+import pytest
+
+from benchmarks.protocol import by_kind, serve
 
 
 class Counter:
@@ -50,6 +52,19 @@ def test_a_check_is_not_warmed_up():
     assert given["losses"] == [[0.0, 0.5], [1.0, 0.5]]
 
 
+def test_costs_are_the_process_s_unless_the_contestant_knows_better():
+    class Card(Counter):
+        def costs(self):
+            return {"flops_per_step": 7.0, "peak_memory_bytes": 3, "peak_memory_source": "device"}
+
+    _, plain = talk({"do": "build", "job": {}}, {"do": "costs"})
+    assert plain["costs"]["flops_per_step"] is None
+    assert plain["costs"]["peak_memory_source"] == "process"
+    assert plain["costs"]["peak_memory_bytes"] > 1e6
+    _, card = talk({"do": "build", "job": {}}, {"do": "costs"}, build=Card)
+    assert card["costs"] == {"flops_per_step": 7.0, "peak_memory_bytes": 3, "peak_memory_source": "device"}
+
+
 def test_a_failure_is_an_answer_and_not_the_end():
     early, unknown, built = talk({"do": "time", "steps": 1}, {"do": "sing"}, {"do": "build", "job": {}})
     assert "first request" in early["error"]
@@ -57,3 +72,16 @@ def test_a_failure_is_an_answer_and_not_the_end():
     assert built["unit"] == 4
     _, unknown = talk({"do": "build", "job": {}}, {"do": "sing"})
     assert "'sing'" in unknown["error"]
+
+
+def test_a_job_names_the_module_that_builds_it(tmp_path, monkeypatch):
+    (tmp_path / "kinds_here").mkdir()
+    (tmp_path / "kinds_here" / "__init__.py").write_text("")
+    (tmp_path / "kinds_here" / "first.py").write_text("build = lambda job: job['options']")
+    (tmp_path / "kinds_here" / "helper.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    build = by_kind("kinds_here")
+    assert build({"kind": "first", "options": {"a": 1}}) == {"a": 1}
+    for kind in ("second", "helper"):
+        with pytest.raises(ValueError, match=f"kinds_here has no kind '{kind}'"):
+            build({"kind": kind})

@@ -1,8 +1,10 @@
+import importlib.util
 import json
 
 import pytest
 
 from benchmarks import suites
+from benchmarks.suites import Case
 from jaxgen.config import Config, Variational, from_dict
 from jaxgen.errors import UserError
 
@@ -13,8 +15,10 @@ def test_every_case_survives_the_way_to_a_worker(suite):
     assert len({case.name for case in cases}) == len(cases) > 0
     for case in cases:
         job = json.loads(json.dumps(case.job()))
-        assert from_dict(job["config"]) == case.config
-        assert case.config.batch == 128
+        assert case.config is None or from_dict(job["config"]) == case.config
+        assert job["options"] == case.options
+        assert case.batch > 0
+        assert importlib.util.find_spec(f"benchmarks.ours.{case.kind}")
 
 
 def test_an_unknown_suite_is_answered_with_the_nearest():
@@ -26,8 +30,21 @@ def test_rivals_differ_from_their_case_in_known_fields():
     for suite in suites.names():
         for case in suites.load(suite):
             for changes in case.rivals.values():
-                assert changes.keys() <= {"steps_per_call", "flax_layers", "config"}
+                assert changes.keys() <= {"kind", "options", "config"}
                 assert all(getattr(case, field) != value for field, value in changes.items())
+
+
+def test_the_batch_of_a_case_without_a_config_is_an_option():
+    case = Case("layer", None, "layer", {"batch": 32})
+    assert case.batch == 32
+    assert case.job() == {"kind": "layer", "config": None, "options": {"batch": 32}, "sgd": 0.0}
+
+
+def test_the_check_of_a_call_is_of_the_step_it_repeats():
+    call = suites.load("dispatch")[1]
+    assert suites.deterministic(call).job()["kind"] == "step"
+    bare = Case("layer", None, "layer", {"batch": 32})
+    assert suites.deterministic(bare) == bare
 
 
 def test_the_check_runs_without_noise_of_its_own():

@@ -1,10 +1,11 @@
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import suites, throughput
+from benchmarks import suites, table, throughput
 from benchmarks.peers import Peer
 from benchmarks.suites import Case
 from benchmarks.throughput import Plan, compare
@@ -15,10 +16,14 @@ PAPER = Command((sys.executable, str(Path(__file__).parent / "paper_worker.py"))
 CASE = Case("paper", Config(domain="digits", model=MLP(), game=Adversarial(), batch=32))
 PLAN = Plan(pairs=3, seconds=0.004)
 
+PEAK = {"matmul_flops_per_s": {"fp32": 1e10, "bf16": 2e10}, "copy_bytes_per_s": 1e10}
+
 MEASURED = {"step_ms", "compile_s", "idle_cpu", "device", "versions"}
-ROW = MEASURED | {"name", "batch", "examples_per_s", "against"}
+MEASURED |= {"flops_per_step", "peak_memory_bytes", "peak_memory_source", *PEAK}  # the paper worker tells PEAK always
+ROW = MEASURED | {"name", "batch", "items", "examples_per_s", "examples_per_s_per_device", "against"}
+ROW |= {"fraction_of_matmul_peak"}
 AGAINST = MEASURED | {"key", "ratio", "ratios", "variant", "variants", "failed"}
-RUN = {"suite", "hardware", "commit", "load_average", "date"}
+RUN = {"suite", "hardware", "peak", "commit", "load_average", "date"}
 
 
 class PaperPeer(Peer):
@@ -30,7 +35,7 @@ class PaperPeer(Peer):
 def paper(monkeypatch):
     """Both sides are processes that sleep 1 ms a step."""
     monkeypatch.setattr(suites, "ours", lambda python: PAPER)
-    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda config: ("eager", "compile"))})
+    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case: ("eager", "compile"))})
 
 
 def given(monkeypatch, **job):
@@ -39,7 +44,7 @@ def given(monkeypatch, **job):
 
 
 def test_a_row_alone():
-    row = compare(CASE, [], PLAN)
+    row = compare(CASE, [], PLAN, PEAK)
     assert row.keys() == ROW
     assert row["against"] == {}
     assert row["step_ms"]["n"] == 3
@@ -47,9 +52,35 @@ def test_a_row_alone():
     assert row["examples_per_s"] == pytest.approx(32e3 / row["step_ms"]["median"])
 
 
+def test_the_share_of_the_peak_by_hand(monkeypatch):
+    given(monkeypatch, flops=2e6)
+    row = compare(CASE, [], PLAN, PEAK)
+    per_second = 2e6 / (row["step_ms"]["median"] / 1e3)
+    assert row["fraction_of_matmul_peak"] == pytest.approx(per_second / 1e10)
+    assert f"{per_second / 1e10:.0%}" in table.table_line(row)
+    half = Case("paper", replace(CASE.config, precision="bf16"))
+    row = compare(half, [], PLAN, PEAK)
+    assert row["fraction_of_matmul_peak"] == pytest.approx(2e6 / (row["step_ms"]["median"] / 1e3) / 2e10)
+    given(monkeypatch, flops=None)
+    row = compare(CASE, [], PLAN, PEAK)
+    assert row["fraction_of_matmul_peak"] is None
+    assert "  -  " in table.table_line(row)
+
+
+def test_a_row_of_several_devices_and_of_other_things_than_examples(monkeypatch):
+    given(monkeypatch, facts={"devices": 4, "items": "compilations"})
+    row = compare(CASE, [], PLAN, PEAK)
+    assert row["examples_per_s_per_device"] == pytest.approx(row["examples_per_s"] / 4)
+    assert row["items"] == "compilations"
+
+
+def test_the_peak_is_measured_by_a_worker_of_its_own():
+    assert throughput.measure_peak(sys.executable) == PEAK
+
+
 def test_a_row_with_a_rival_and_a_peer():
-    case = Case("paper", CASE.config, rivals={"call_1": {"steps_per_call": 1}}, pairs=2)
-    row = compare(case, list(throughput.PEERS.values()), PLAN)
+    case = Case("paper", CASE.config, rivals={"call_1": {"options": {"steps_per_call": 1}}}, pairs=2)
+    row = compare(case, list(throughput.PEERS.values()), PLAN, PEAK)
     assert row.keys() == ROW | {"ratio_to_call_1", "ratio_to_best_torch"}
     assert row["step_ms"]["n"] == 4  # two pairs with each opponent
     for name, key in {"call_1": "ratio_to_call_1", "torch": "ratio_to_best_torch"}.items():
@@ -61,19 +92,26 @@ def test_a_row_with_a_rival_and_a_peer():
     json.dumps(row)
 
 
+def test_a_peer_that_has_no_such_thing_leaves_no_trace():
+    nothing = PaperPeer("torch", lambda case: ())
+    assert compare(CASE, [nothing], PLAN, PEAK)["against"] == {}
+    unasked = Case("paper", CASE.config, peers=("artifex",))
+    assert compare(unasked, list(throughput.PEERS.values()), PLAN, PEAK)["against"] == {}
+
+
 def test_a_variant_that_does_not_start_is_reported(monkeypatch):
     given(monkeypatch, broken=["compile"])
-    row = compare(CASE, list(throughput.PEERS.values()), PLAN)
+    row = compare(CASE, list(throughput.PEERS.values()), PLAN, PEAK)
     assert row["against"]["torch"]["variant"] == "eager"
-    assert throughput.notes(row) == ["torch compile did not run: OSError: no compiler"]
+    assert table.notes(row) == ["torch compile did not run: OSError: no compiler"]
     given(monkeypatch, broken=["compile", "eager"])
     with pytest.raises(RuntimeError, match="no compiler"):
-        compare(CASE, list(throughput.PEERS.values()), PLAN)
+        compare(CASE, list(throughput.PEERS.values()), PLAN, PEAK)
 
 
 def test_a_process_that_spins_is_noted():
     row = {"idle_cpu": 0.0, "against": {"torch": {"idle_cpu": 0.4, "failed": {}}}}
-    assert throughput.notes(row) == ["torch burnt 40% of a core while it waited: the ratios suffer from it"]
+    assert table.notes(row) == ["torch burnt 40% of a core while it waited: the ratios suffer from it"]
 
 
 def test_the_command_prints_a_table_and_writes_rows(monkeypatch, tmp_path, capsys):
@@ -119,3 +157,10 @@ def test_the_check_tells_same_from_different(monkeypatch, capsys):
     given(monkeypatch, still=True)
     assert throughput.main(["--check", "--peers", "torch"]) == 1
     assert "BLIND" in capsys.readouterr().out
+
+
+def test_a_check_of_nothing_is_a_mistake(monkeypatch, capsys):
+    monkeypatch.setattr(suites, "load", lambda name: (CASE,))
+    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case: ())})
+    assert throughput.main(["--check", "--peers", "torch"]) == 2
+    assert "nothing was checked" in capsys.readouterr().err

@@ -26,6 +26,15 @@ def test_a_process_is_built_timed_and_ended():
     assert process.returncode == 0
 
 
+def test_costs_are_told_after_the_turns():
+    with Worker(PAPER, {"flops": 5.0}) as worker:
+        worker.turn(2)
+        costs = worker.costs()
+    assert costs["flops_per_step"] == 5.0
+    assert costs["peak_memory_source"] == "process"
+    assert 1e6 < costs["peak_memory_bytes"] < 1e9
+
+
 def test_losses_come_back():
     with Worker(PAPER, {"sgd": 0.01, "variant": "eager", "off": {"eager": 0.25}}) as worker:
         assert worker.losses(2, "unused") == [[1.0, 0.25], [0.9, 0.25]]

@@ -1,0 +1,43 @@
+"""What the kinds of job share: the system that a job's config names, its examples, and the facts of a row."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxgen
+from benchmarks.protocol import Job
+from jaxgen.config import Adversarial, Config, from_dict
+
+
+def config_of(job: Job) -> Config:
+    """The job's config on one device."""
+    return replace(from_dict(job["config"]), parallel="single")
+
+
+def images(config: Config, n: int) -> np.ndarray:
+    """[n, *shape] float32 in the range of the game: [-1, 1] for a GAN, [0, 1] for a VAE. Mostly dark, as digits are."""
+    x = np.random.default_rng(0).random((n, *config.shape), np.float32) ** 4
+    return 2 * x - 1 if isinstance(config.game, Adversarial) else x
+
+
+def facts() -> dict[str, Any]:
+    """Device and versions."""
+    versions = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
+    return {"device": jax.devices()[0].device_kind, "versions": versions | {"python": platform.python_version()}}
+
+
+def jit_step(step: Callable[..., Any]) -> Any:
+    """A train step as a user of it writes: state donated, game static, jaxgen's compiler options."""
+    options = jaxgen.compiler_options() or None
+    return jax.jit(step, static_argnames=("game", "axis_name"), donate_argnums=0, compiler_options=options)
+
+
+def interval(config: Config) -> int:
+    """Steps after which the work repeats: a lazy penalty's."""
+    game = config.game
+    return game.penalty_every if isinstance(game, Adversarial) and game.penalty else 1
