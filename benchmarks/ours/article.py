@@ -1,9 +1,12 @@
 """The article's encoder-decoder GAN, repaired: a training step of it, the rest as kind `step`.
 
-What is known of it: the generator turns an image into an image, strided convolutions down and transposed ones up; the
-critic is a strided convolutional network to one logit. As printed it does not run: names are undefined and layers do not
-fit each other, and where a vector of noise goes in, an image is expected. Here every layer halves or doubles (kernel 4,
-stride 2), the widths on the way up are those on the way down, and the noise is an image: z of H W C numbers, reshaped.
+What is known of it (not its text): the generator turns an image into an image, by strided convolutions down and
+transposed ones up, and the critic is a strided convolutional network to one logit. As printed it does not run: names
+are undefined and shapes do not fit. Here every layer halves or doubles (kernel 4, stride 2, padding 1), the widths on
+the way up are those on the way down, and the noise is an image: z of H W C numbers, reshaped.
+
+The article's other networks: all of its text, video and speech GANs are one 28x28 image pair, the row `digits_gan`
+(100-256-512-1024-784, 784-1024-512-256-1); its VAE has neither posterior nor KL, the row `image_vae` has both.
 """
 
 import dataclasses
