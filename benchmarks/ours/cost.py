@@ -1,5 +1,6 @@
 """What a step costs, besides time: arithmetic and memory."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,13 +10,15 @@ import jax.numpy as jnp
 
 import jaxgen
 from benchmarks.ours.system import jit_step
-from jaxgen.assemble import on_one_device
+from jaxgen.assemble import Built, on_one_device
 from jaxgen.config import Adversarial, Config
 
+Assemble = Callable[[Config], Built]
 
-def costs(config: Config) -> dict[str, Any]:
+
+def costs(config: Config, assemble: Assemble = jaxgen.build) -> dict[str, Any]:
     """`flops_per_step`, and the device's `peak_memory_bytes` where the backend tells it (CPU does not)."""
-    return {"flops_per_step": step_flops(config)} | peak_memory()
+    return {"flops_per_step": step_flops(config, assemble)} | peak_memory()
 
 
 def peak_memory() -> dict[str, Any]:
@@ -26,7 +29,7 @@ def peak_memory() -> dict[str, Any]:
     return {"peak_memory_bytes": stats["peak_bytes_in_use"], "peak_memory_source": "device"}
 
 
-def step_flops(config: Config) -> float | None:
+def step_flops(config: Config, assemble: Assemble = jaxgen.build) -> float | None:
     """Floating-point operations of a train step on the whole batch, the mean over the interval of a lazy penalty.
 
     XLA's cost analysis of the program as lowered for this backend, before it is optimised. It agrees with the compiled
@@ -38,18 +41,18 @@ def step_flops(config: Config) -> float | None:
     """
     rules = config.game
     if not isinstance(rules, Adversarial):
-        return _flops(config)
+        return _flops(config, assemble)
     if rules.critic_steps > 2:  # the last one stands outside the loop
         return None
-    plain = _flops(replace(config, game=replace(rules, penalty="")))
+    plain = _flops(replace(config, game=replace(rules, penalty="")), assemble)
     if not rules.penalty:
         return plain
-    penalised = _flops(replace(config, game=replace(rules, penalty_every=1)))
+    penalised = _flops(replace(config, game=replace(rules, penalty_every=1)), assemble)
     return plain + (penalised - plain) / rules.penalty_every
 
 
-def _flops(config: Config) -> float:
-    game, init, train_step = jaxgen.build(on_one_device(config))
+def _flops(config: Config, assemble: Assemble) -> float:
+    game, init, train_step = assemble(on_one_device(config))
     batch: dict[str, Any] = {"image": jax.ShapeDtypeStruct((config.batch, *config.shape), jnp.float32)}
     if getattr(config.game, "classes", 0):
         batch["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)

@@ -14,19 +14,21 @@ import jaxgen
 from benchmarks.ours.cost import costs
 from benchmarks.ours.system import config_of, facts, images, interval, jit_step
 from benchmarks.protocol import Contestant, Job
+from jaxgen.assemble import Built
+from jaxgen.config import Config
 from jaxgen.models import conv, vae
 
 
 class PlainStep:
-    """The bare train step under `jax.jit`, on one batch."""
+    """The bare train step under `jax.jit`, on one batch, of the game that `assemble` makes of the config."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job, assemble: Callable[[Config], Built] = jaxgen.build):
         config = config_of(job)
-        game, init, train_step = jaxgen.build(config)
+        game, init, train_step = assemble(config)
         self.unit = interval(config)
         self.facts = facts()
         self._game, self._init, self._train_step = game, init, train_step
-        self._config = config
+        self._config, self._assemble = config, assemble
         self._batch = {"image": jax.device_put(images(config, config.batch))}
         self._rate = job["sgd"]
         if not self._rate:
@@ -39,7 +41,7 @@ class PlainStep:
         jax.block_until_ready(self._state)
 
     def costs(self) -> dict[str, Any]:
-        return costs(self._config)
+        return costs(self._config, self._assemble)
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         """Also writes the weights, the batch and each step's noise [steps, B, Z], as they were drawn."""

@@ -44,7 +44,14 @@ def _torch(case: Case) -> tuple[str, ...]:
     return ("eager", "channels_last", "compile") if convolves else ("eager", "compile")
 
 
-PEERS = {peer.name: peer for peer in (Peer("torch", _torch),)}
+def _artifex(case: Case) -> tuple[str, ...]:
+    """`own` networks, and where `same` are of its kind, ours on its objectives: its peers/artifex/step.py says more."""
+    if case.kind != "step" or not case.config or case.config.precision != "fp32":
+        return ()
+    return ("own", "same") if isinstance(case.config.model, Conv) else ("own",)
+
+
+PEERS = {peer.name: peer for peer in (Peer("torch", _torch), Peer("artifex", _artifex))}
 
 
 def environment(name: str, root: Path = VENVS) -> Path:

@@ -14,10 +14,14 @@ DCGAN = Config(
     game=Adversarial(loss="nonsaturating", gen=Adam(lr=2e-4, b1=0.5), disc=Adam(lr=2e-4, b1=0.5)),
     batch=128,
 )
+DCGAN_64 = replace(DCGAN, model=Conv(width=64, layers=4), shape=(64, 64, 3), batch=32)  # of 128: 6 s a step
+ARTICLE = replace(DCGAN_64, model=Conv(z_dim=64 * 64 * 3, width=64, layers=4))
 
 CASES = (
     Case("digits_gan", DIGITS_GAN),
     Case("image_vae", IMAGE_VAE),
     Case("conv_vae", replace(IMAGE_VAE, model=ConvVAE())),
     Case("dcgan_28", DCGAN, check_rate=0.0001),
+    Case("dcgan_64", DCGAN_64, check_rate=0.0001),
+    Case("article_encoder_decoder_64", ARTICLE, kind="article", check_rate=0.0001),
 )

@@ -29,6 +29,8 @@ class Paper:
         }
 
     def losses(self, steps, path):
+        if self._job.get("variant") in self._job.get("other", ()):
+            raise NotImplementedError("it computes something else")
         off = self._job.get("off", {}).get(self._job.get("variant"), 0.0)
         moves = 0.0 if self._job.get("still") else 0.1
         return [[1.0 - moves * i, off] for i in range(steps)]

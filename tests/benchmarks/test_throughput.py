@@ -164,3 +164,15 @@ def test_a_check_of_nothing_is_a_mistake(monkeypatch, capsys):
     monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case: ())})
     assert throughput.main(["--check", "--peers", "torch"]) == 2
     assert "nothing was checked" in capsys.readouterr().err
+
+
+def test_a_peer_that_computes_something_else_is_no_pass_and_no_failure(monkeypatch, capsys):
+    monkeypatch.setattr(suites, "load", lambda name: (CASE,))
+    given(monkeypatch, other=["compile"])
+    assert throughput.main(["--check", "--peers", "torch"]) == 0
+    eager, compiled = capsys.readouterr().out.splitlines()
+    assert "same" in eager
+    assert compiled.endswith("no check: it computes something else")
+    given(monkeypatch, broken=["compile"])
+    with pytest.raises(RuntimeError, match="no compiler"):
+        throughput.main(["--check", "--peers", "torch"])

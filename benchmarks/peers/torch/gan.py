@@ -44,6 +44,7 @@ class GANStep:
         self._disc_tx = Optimiser(disc.parameters(), game["disc"], sgd)
         self._ema = Average(gen, game["ema_decay"])
         self._loss = LOSSES[game["loss"]]
+        self._relativistic = game["loss"] == "relativistic"
         self._at = set(game["penalty"].split("+")) - {""}
         if self._at - {"r1", "r2"}:
             raise ValueError(f"the PyTorch peer has r1 and r2, not {game['penalty']!r}")
@@ -86,9 +87,12 @@ class GANStep:
         return self._loss(*self._logits(x, fake))[0].mean()
 
     def _gen_loss_of(self, x: Tensor, fake: Tensor) -> Tensor:
-        with torch.no_grad():
-            real_logit = self.disc(x)[:, 0]
-        return self._loss(real_logit, self.disc(fake)[:, 0])[1].mean()
+        fake_logit = self.disc(fake)[:, 0]
+        real_logit = fake_logit  # any number: only a relativistic generator looks at real examples
+        if self._relativistic:
+            with torch.no_grad():
+                real_logit = self.disc(x)[:, 0]
+        return self._loss(real_logit, fake_logit)[1].mean()
 
     def _penalised(self, x: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and half the squared gradient norm of the logits at real (r1) and fake (r2) examples."""

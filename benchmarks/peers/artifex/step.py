@@ -1,0 +1,132 @@
+"""jaxgen's systems in artifex, a step at a time, as its documentation does: `nnx.jit`, `nnx.Optimizer`, its losses.
+
+Variants: `own` has artifex's own networks, the nearest that its configs express; `same` has our networks of Flax NNX's
+layers in artifex's `GAN`, so that the losses can be compared. Its step lacks our moving average, makes fakes anew for
+each player, and where ours has dropout, relativistic loss or lazy penalties it has the plain loss.
+
+Where `own` differs. DCGAN: a single dense layer without normalisation or ReLU feeds the transposed convolutions; one
+takes the place of our last transposed convolution and the 3x3 one after it; the last hidden layer has no normalisation.
+MLP GAN: the generator's leaky ReLU has slope 0.01. conv VAE: kernels of 3x3, ReLU, no hidden dense layers, a bilinear
+resize at the end. MLP VAE: the same as ours, so its losses are compared.
+"""
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
+# (artifex is installed in the peer's own environment only; a type checker takes this folder for it.)
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from artifex.generative_models.training.trainers.vae_trainer import VAETrainer, VAETrainingConfig
+from flax import nnx
+
+from benchmarks.peers.artifex import networks
+from benchmarks.protocol import Job
+
+
+class GANStep:
+    """One update of each player, by artifex's own objectives. `GANTrainer` fails for critics that keep statistics."""
+
+    def __init__(self, job: Job):
+        config, self._job = job["config"], job
+        self.unit, self.facts = 1, facts()
+        self._model = networks.gan(config, job["variant"], check=job["sgd"] > 0)
+        game = config["game"]
+        self._critic = _player(self._model, "discriminator", game["disc"], job["sgd"])
+        self._gen = _player(self._model, "generator", game["gen"], job["sgd"])
+        self._x = networks.placed(_images(config), config, job["variant"])
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self._take(self._x)
+        jax.block_until_ready(nnx.state(self._model, nnx.Param))
+
+    def losses(self, steps: int, path: str) -> list[list[float]]:
+        """Raises `NotImplementedError` where artifex computes something else."""
+        if self._job["variant"] != "same":
+            raise NotImplementedError("artifex's own networks or losses are not ours")
+        with np.load(path) as given:
+            arrays = dict(given)
+        networks.load(self._model, arrays)
+        x, out = jnp.asarray(arrays["x"]), []
+        for i in range(steps):
+            self._model.given.set_value(jnp.asarray(arrays["noise"][i]))
+            out.append([float(loss) for loss in self._take(x)])
+        return out
+
+    def _take(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return self._critic(x), self._gen(x)
+
+
+def _player(model: nnx.Module, name: str, adam: dict[str, Any], sgd: float) -> Any:
+    """x -> loss: a compiled update of one player."""
+    wrt = nnx.All(nnx.Param, nnx.PathContains(name))
+    optimizer = nnx.Optimizer(model, _tx(adam, sgd), wrt=wrt)
+
+    @nnx.jit
+    def update(model, optimizer, x):
+        def loss(model):
+            return getattr(model, f"{name}_objective")(x)["total_loss"]
+
+        value, grads = nnx.value_and_grad(loss, argnums=nnx.DiffState(0, wrt))(model)
+        optimizer.update(model, grads)
+        return value
+
+    return lambda x: update(model, optimizer, x)
+
+
+class VAEStep:
+    """One `VAETrainer.train_step` with binary cross-entropy."""
+
+    def __init__(self, job: Job):
+        config, self._job = job["config"], job
+        self.unit, self.facts = 1, facts()
+        self._model = networks.vae(config, check=job["sgd"] > 0)
+        self._optimizer = nnx.Optimizer(self._model, _tx(config["game"]["tx"], job["sgd"]), wrt=nnx.Param)
+        trainer = VAETrainer(VAETrainingConfig(kl_annealing="none", beta=config["game"]["beta"]))
+        self._step = nnx.jit(trainer.train_step, static_argnames="loss_type")
+        self._x = jnp.asarray(_images(config))
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self._take(self._x)
+        jax.block_until_ready(nnx.state(self._model, nnx.Param))
+
+    def losses(self, steps: int, path: str) -> list[list[float]]:
+        """Raises `NotImplementedError` where artifex computes something else."""
+        if self._job["config"]["model"]["type"] != "MLPVAE":
+            raise NotImplementedError("artifex's convolutional VAE is not ours")
+        with np.load(path) as given:
+            arrays = dict(given)
+        networks.load_vae(self._model, arrays)
+        x, out = jnp.asarray(arrays["x"]), []
+        for i in range(steps):
+            self._model.given.set_value(jnp.asarray(arrays["noise"][i]))
+            out.append([float(self._take(x))])
+        return out
+
+    def _take(self, x: jax.Array) -> jax.Array:
+        return self._step(self._model, self._optimizer, {"image": x}, loss_type="bce")[0]
+
+
+def facts() -> dict[str, Any]:
+    names = ("avitai-artifex", "jax", "flax", "optax", "numpy")
+    versions = {name: version(name) for name in names} | {"python": platform.python_version()}
+    return {"device": jax.devices()[0].device_kind, "versions": versions}
+
+
+def _tx(adam: dict[str, Any], sgd: float) -> optax.GradientTransformation:
+    return optax.sgd(sgd) if sgd else optax.adam(adam["lr"], adam["b1"], adam["b2"], adam["eps"])
+
+
+def _images(config: dict[str, Any]) -> np.ndarray:
+    """[B, H, W, C], mostly dark, as digits are."""
+    x = np.random.default_rng(0).random((config["batch"], *config["shape"]), np.float32) ** 4
+    return 2 * x - 1 if config["game"]["type"] == "Adversarial" else x
+
+
+def build(job: Job) -> GANStep | VAEStep:
+    return (GANStep if job["config"]["game"]["type"] == "Adversarial" else VAEStep)(job)
