@@ -133,7 +133,8 @@ class BatchNorm(nn.Module):
             y = flat * factor[None] + (bias - mean.value * factor)[None]
         else:
             axis_name = None if self.is_initializing() else self.axis_name
-            y, of_batch = _of_batch(flat, scale, bias, self.epsilon, axis_name)
+            batch: Any = _of_batch(flat, scale, bias, self.epsilon, axis_name)
+            y, of_batch = batch
             if not self.is_initializing():
                 for kept, new in zip((mean, var), of_batch, strict=True):
                     kept.value = self.momentum * kept.value + (1 - self.momentum) * new

@@ -8,7 +8,7 @@ since the transpose of a slice is a padding, which is slow. On a GPU or a TPU XL
 upsampling before a 3x3 convolution, or an average after it, leaves a 4x4 convolution of stride 2: 16 taps for each
 small pixel in the place of 36.
 
-One core of an EPYC, 128 examples, ms of the value | value and gradients, the core shared; PyTorch 2.13 in channels_last:
+One EPYC core, shared; 128 examples; ms of the value | value and gradients. PyTorch 2.13 is in channels_last:
 
     blur 3x3 28x28x64              2.8 |  6.1   lax  290 | 585   PyTorch  3.1 | 10.9
     the same, reflected            3.2 |  7.1   lax  290 | 641   PyTorch  5.0 | 22.4

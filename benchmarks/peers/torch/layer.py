@@ -154,7 +154,7 @@ def _transposed(options: Mapping[str, Any], index: int) -> bool:
 def _to_torch(p: np.ndarray, options: Mapping[str, Any], index: int) -> Tensor:
     """Flax's [*K, I, O] as [O, I, *K], or [I, O, *K] reversed where the convolution is transposed."""
     if p.ndim > 1:
-        axes = range(p.ndim - 2)
+        axes = tuple(range(p.ndim - 2))
         transposed = _transposed(options, index)
         p = np.flip(p, axes).transpose(-2, -1, *axes) if transposed else p.transpose(-1, -2, *axes)
     return torch.from_numpy(np.ascontiguousarray(p, np.float32))
@@ -166,7 +166,7 @@ def _from_torch(g: Tensor, ndim: int, options: Mapping[str, Any], index: int) ->
     if ndim == 1:
         return a
     if _transposed(options, index):
-        return np.flip(a.transpose(*range(2, ndim), 0, 1), range(ndim - 2))
+        return np.flip(a.transpose(*range(2, ndim), 0, 1), tuple(range(ndim - 2)))
     return a.transpose(*range(2, ndim), 1, 0)
 
 
