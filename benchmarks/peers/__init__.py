@@ -40,7 +40,7 @@ def _torch(case: Case) -> tuple[str, ...]:
     """`compile` runs on the memory format that suits the networks: channels_last for convolutions."""
     if not (HERE / "torch" / f"{case.kind}.py").exists() or (case.config and case.config.precision != "fp32"):
         return ()
-    convolves = case.config and isinstance(case.config.model, Conv | ConvVAE)
+    convolves = case.kind == "layer" or (case.config and isinstance(case.config.model, Conv | ConvVAE))
     return ("eager", "channels_last", "compile") if convolves else ("eager", "compile")
 
 
