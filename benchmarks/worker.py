@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.protocol import Job
+from jaxgen.memory import huge_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET_IDLE = 0.02
@@ -28,6 +29,8 @@ class Command:
 class Worker:
     """A worker process: built and warmed up when the constructor returns, asleep between turns.
 
+    Each gets large pages, as the command line does: PyTorch's steps gain from them too.
+
     Raises `RuntimeError` with the worker's own words where it fails, dies or does not answer within `timeout` seconds.
     """
 
@@ -38,7 +41,7 @@ class Worker:
         self._process = subprocess.Popen(
             command.argv,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(command.env),
+            env=os.environ | huge_pages() | {"PYTHONPATH": str(ROOT)} | dict(command.env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -22,6 +22,7 @@ from jaxgen.assemble import Built
 from jaxgen.config import Config
 from jaxgen.models.convolution import Conv, ConvTranspose
 from jaxgen.models.layers import leaky_relu
+from jaxgen.models.normalisation import BatchNorm
 
 _normal = nn.initializers.normal(0.02)  # as in `jaxgen.models.conv`
 
@@ -35,7 +36,7 @@ class EncoderDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
-        norm = partial(nn.BatchNorm, not train, momentum=0.9)
+        norm = partial(BatchNorm, not train, momentum=0.9)
         halve = partial(Conv, kernel_size=(4, 4), strides=(2, 2), kernel_init=_normal)
         double = partial(ConvTranspose, kernel_size=(4, 4), strides=(2, 2), kernel_init=_normal)
         h = leaky_relu(halve(self.width)(z.reshape(-1, *self.shape)))

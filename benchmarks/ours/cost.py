@@ -32,11 +32,13 @@ def peak_memory() -> dict[str, Any]:
 def step_flops(config: Config, assemble: Assemble = jaxgen.build) -> float | None:
     """Floating-point operations of a train step on the whole batch, the mean over the interval of a lazy penalty.
 
-    XLA's cost analysis of the program as lowered for this backend, before it is optimised. It agrees with the compiled
-    program's (DCGAN 28x28, batch 128, CPU: 48.33 and 48.43 GFLOP; digits GAN: 7.18 and 7.21; YNN fusions are counted as
-    what is in them) and with a count by hand: 53.9, which is 48 without the products with a convolution's zero padding,
-    which XLA leaves out. It costs no second compilation, and on a GPU the compiled program has cuDNN's and cuBLAS's
-    calls, which are not counted. XLA counts the dearer branch of a condition and the body of a loop once: so a step
+    XLA's cost analysis of the program as lowered with XLA's own convolutions (for TPU, on every backend), before it is
+    optimised: the same number everywhere. On CPU the program itself has fewer products (`models/convolution_cpu.py`)
+    and makes them in loops, of whose bodies XLA counts one turn: DCGAN 28x28, batch 128: 34.2 GFLOP of 48.3. With the
+    phase form, in place of these, the compiled program had 48.4, and its YNN fusions were counted as what is in them
+    (digits GAN: 7.18 before, 7.21 after compilation). By hand: 53.9, which is 48 without the products with a
+    convolution's zero padding, which XLA leaves out. It costs no second compilation, and on a GPU the compiled program
+    has cuDNN's and cuBLAS's calls, which are not counted. XLA counts the dearer branch of a condition and the body of a loop once: so a step
     with and one without its penalty are counted apart, and None is returned where several critic steps are a loop.
     """
     rules = config.game
@@ -57,4 +59,5 @@ def _flops(config: Config, assemble: Assemble) -> float:
     if getattr(config.game, "classes", 0):
         batch["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)
     state = jax.eval_shape(partial(init, game=game), jax.random.key(0), batch)
-    return jit_step(train_step).lower(state, batch, game=game).cost_analysis()["flops"]
+    traced = jit_step(train_step).trace(state, batch, game=game)
+    return traced.lower(lowering_platforms=("tpu",)).cost_analysis()["flops"]

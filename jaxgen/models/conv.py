@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxgen.models.convolution import Conv, ConvTranspose
 from jaxgen.models.layers import Dropout, leaky_relu, normalised, with_label
+from jaxgen.models.normalisation import BatchNorm
 from jaxgen.types import Array
 
 _normal = nn.initializers.normal(0.02)  # DCGAN, section 4
@@ -25,7 +26,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
-        norm = partial(nn.BatchNorm, not train, momentum=0.9, axis_name=self.axis_name, dtype=self.dtype)
+        norm = partial(BatchNorm, not train, momentum=0.9, axis_name=self.axis_name, dtype=self.dtype)
         height, width = (n >> self.layers for n in self.shape[:2])
         channels = self.width << self.layers
         h = nn.Dense(height * width * channels, use_bias=False, dtype=self.dtype, kernel_init=_normal)(
@@ -59,7 +60,7 @@ class Critic(nn.Module):
             down = partial(Conv, self.width << i, (4, 4), (2, 2), use_bias=bias, dtype=self.dtype, kernel_init=_normal)
             h = normalised(down, self.spectral_norm, h, train=train)
             if not bias:
-                h = nn.BatchNorm(not train, momentum=0.9, axis_name=self.axis_name, dtype=self.dtype)(h)
+                h = BatchNorm(not train, momentum=0.9, axis_name=self.axis_name, dtype=self.dtype)(h)
             h = Dropout(self.dropout, self.axis_name)(leaky_relu(h), train=train)
         h = h.reshape(len(h), -1)
         head = partial(nn.Dense, 1, dtype=self.dtype, kernel_init=_normal)
