@@ -2,7 +2,7 @@
 
     python -m benchmarks.throughput                                     # suite `step`, jaxgen alone
     python -m benchmarks.throughput --peers torch --json results.json   # in turns with PyTorch
-    python -m benchmarks.throughput --suite dispatch layers
+    python -m benchmarks.throughput --suite dispatch layers             # one question each: benchmarks/suites/
     python -m benchmarks.throughput --peers torch --check               # the same losses from the same weights?
 
 Each side is a process that keeps its step warm and sleeps while the other runs: ours, theirs, ours, theirs, on the same

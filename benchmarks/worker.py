@@ -77,6 +77,11 @@ class Worker:
         """Peak memory and FLOPs of a step; ask after the turns, since finding out may take time and memory."""
         return self._ask({"do": "costs"})["costs"]
 
+    def hang_up(self) -> None:
+        """Ends its input, after which it ends by itself, and does not wait for that."""
+        if self._process.stdin:
+            self._process.stdin.close()
+
     def close(self) -> None:
         """End of its input ends the worker; one that does not listen is killed."""
         for stream in (self._process.stdin, self._process.stdout):

@@ -5,6 +5,8 @@ On CPU the devices are virtual: they share the machine's cores, so the figures t
 hardware gains.
 """
 
+import atexit
+import faulthandler
 import socket
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +26,7 @@ from jaxgen.config import from_dict
 from jaxgen.data.order import call_indices
 
 TIMEOUT_S = 300
-"""Within which processes must have found each other, and the other one must answer a turn."""
+"""Within which two processes must have found each other, and finish a turn; they end themselves where they don't."""
 
 
 class Scale:
@@ -54,6 +56,8 @@ class Scale:
         self._call = None  # compiled by the first run: that is how the compile time is told
 
     def run(self, steps: int) -> None:
+        if self._several:  # a process that waits for another in a collective hears neither signals nor the end of input
+            faulthandler.dump_traceback_later(TIMEOUT_S, exit=True)
         turn = self._other.start(steps) if self._other else None
         self._call = self._call or self._compile()
         for _ in range(0, steps, self._k):
@@ -64,6 +68,7 @@ class Scale:
         jax.block_until_ready(self._state)
         if turn:
             turn.result(TIMEOUT_S)
+        faulthandler.cancel_dump_traceback_later()
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         raise ValueError("the check takes the bare step: kind `step`")
@@ -85,6 +90,10 @@ class _Other:
         # A job with a rate is not warmed up by itself: here every run is a turn of both.
         self._worker: Future[Worker] = self._threads.submit(Worker, command, job | {"sgd": 1.0}, TIMEOUT_S)
 
+    def end(self) -> None:
+        if self._worker.done() and not self._worker.exception():
+            self._worker.result().hang_up()
+
     def start(self, steps: int) -> "Future[float]":
         """Behind: the constructor's end is waited for there too."""
         return self._threads.submit(lambda: self._worker.result().turn(steps))
@@ -97,6 +106,8 @@ def _join(job: Job) -> _Other | None:
         address = f"localhost:{_free_port()}"
         other = _Other(job | {"options": job["options"] | {"address": address}})
     jax.distributed.initialize(address, 2, 0 if other else 1, initialization_timeout=TIMEOUT_S)
+    if other:  # before JAX's own handler, which waits for the other process to end too
+        atexit.register(other.end)
     return other
 
 
