@@ -18,6 +18,7 @@ from flax import linen as nn
 import jaxgen
 from benchmarks.ours.step import PlainStep
 from benchmarks.protocol import Contestant, Job
+from jaxgen import config as config_module
 from jaxgen.assemble import Built
 from jaxgen.config import Config
 from jaxgen.models.convolution import Conv, ConvTranspose
@@ -50,9 +51,11 @@ class EncoderDecoder(nn.Module):
 def article(config: Config) -> Built:
     """A config of model `Conv`, with the article's generator in the place of DCGAN's; the critic is DCGAN's.
 
-    Raises `ValueError` where z is not an image's size.
+    Raises `ValueError` where z is not an image's size, or the model another.
     """
     built, model, shape = jaxgen.build(config), config.model, config.shape
+    if not isinstance(model, config_module.Conv):
+        raise ValueError(f"the article's pair is built from a model Conv, not {type(model).__name__}")
     gen = EncoderDecoder((shape[0], shape[1], shape[2]), model.width, model.layers)
     if model.z_dim != shape[0] * shape[1] * shape[2]:
         raise ValueError(f"the noise must be an image of {shape}; z has {model.z_dim} numbers")

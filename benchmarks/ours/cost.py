@@ -38,8 +38,9 @@ def step_flops(config: Config, assemble: Assemble = jaxgen.build) -> float | Non
     phase form, in place of these, the compiled program had 48.4, and its YNN fusions were counted as what is in them
     (digits GAN: 7.18 before, 7.21 after compilation). By hand: 53.9, which is 48 without the products with a
     convolution's zero padding, which XLA leaves out. It costs no second compilation, and on a GPU the compiled program
-    has cuDNN's and cuBLAS's calls, which are not counted. XLA counts the dearer branch of a condition and the body of a loop once: so a step
-    with and one without its penalty are counted apart, and None is returned where several critic steps are a loop.
+    has cuDNN's and cuBLAS's calls, which are not counted. XLA counts the dearer branch of a condition and the body of a
+    loop once: so a step with and one without its penalty are counted apart, and None is returned where several critic
+    steps are a loop.
     """
     rules = config.game
     if not isinstance(rules, Adversarial):

@@ -85,7 +85,8 @@ class SameGenerator(nnx.Module):
     def __init__(self, model: Mapping[str, Any], shape: tuple[int, ...], rngs: nnx.Rngs):
         layers, channels = model["layers"], model["width"] << model["layers"]
         self.size = (shape[0] >> layers, shape[1] >> layers, channels)
-        stack, norms = [nnx.Linear(model["z_dim"], int(np.prod(self.size)), use_bias=False, rngs=rngs)], []
+        stack: list[Any] = [nnx.Linear(model["z_dim"], int(np.prod(self.size)), use_bias=False, rngs=rngs)]
+        norms = []
         for _ in range(layers):
             norms.append(nnx.BatchNorm(channels, momentum=0.9, rngs=rngs))
             up = nnx.ConvTranspose(channels, channels // 2, (4, 4), (2, 2), use_bias=False, rngs=rngs)
