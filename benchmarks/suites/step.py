@@ -22,6 +22,6 @@ CASES = (
     Case("image_vae", IMAGE_VAE),
     Case("conv_vae", replace(IMAGE_VAE, model=ConvVAE())),
     Case("dcgan_28", DCGAN, check_rate=0.0001),
-    Case("dcgan_64", DCGAN_64, check_rate=0.0001),
-    Case("article_encoder_decoder_64", ARTICLE, kind="article", check_rate=0.0001),
+    Case("dcgan_64", DCGAN_64, check_rate=0.00003),
+    Case("article_encoder_decoder_64", ARTICLE, kind="article", check_rate=0.00003),
 )
