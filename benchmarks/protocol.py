@@ -22,6 +22,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 Job = dict[str, Any]
@@ -110,9 +111,16 @@ def serve_standard_streams(build: Callable[[Job], Contestant]) -> None:
 
 def _costs(contestant: Contestant) -> dict[str, Any]:
     """The contestant's own figures; the process's peak memory (imports and compilation included) where it has none."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     own = getattr(contestant, "costs", dict)()
-    return {"peak_memory_bytes": peak, "peak_memory_source": "process", "flops_per_step": None} | own
+    return {"peak_memory_bytes": _peak_bytes(), "peak_memory_source": "process", "flops_per_step": None} | own
+
+
+def _peak_bytes() -> int:
+    """The most that this process had in memory. Linux's `ru_maxrss` begins at what its parent had when it forked."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _warm_up(contestant: Contestant) -> dict[str, float]:
