@@ -3,12 +3,7 @@
 **Phases** (`phases`): an adjoint is a stride-1 convolution for each output phase. 14x14x128 -> 28x28x64, kernel 4,
 stride 2: 37 ms, where `lhs_dilation` takes many times that.
 
-**Fewer products** (`two_taps`): where the kernel is twice the stride, as in every 4/2 layer, an adjoint is a two-tap
-convolution of blocks of pixels, and two of its outputs cost three products in place of four (Karatsuba 1962; minimal
-filtering, Winograd 1980): 9/16 of the products on two axes, 27/64 on three. The products come as dots of 200 to 250
-GFLOP/s and 2.25 times the output in size, so they are made and added up in parts of the batch that stay in the cache:
-27 ms. The forward pass has the same identity, but its sums fall on the larger input: 41 ms against XLA's 34, dropped.
-So was the filter gradient's: 42 ms in parts of the batch against 42.
+**Fewer products** (`two_taps`): where the kernel is twice the stride and channels are many, as in most 4/2 layers.
 
 **Matrix products** from and to images (`as_product`): few channels fill no vector. 64 x 28x28x1 -> 14x14x16, kernel 4,
 stride 2: forward 0.80 ms, adjoint 1.68; as a product 0.10 and 0.20. It loses from 8 channels on (14x14x16 -> 7x7x32:
@@ -23,20 +18,19 @@ with a scale and a ReLU 48 ms, in the loop 7. (`optimization_barrier` is gone be
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxgen.models import two_taps
+from jaxgen.models.two_taps import Pads, blocks_last
 from jaxgen.types import Array
-
-Pads = tuple[tuple[int, int], ...]
 
 FEW_CHANNELS = 4
 FEW_TAPS = 9
-PART_BYTES = 8 << 20  # of the products that `two_taps` makes at once; from 4 to 16 MiB it makes no difference
 PART_EXAMPLES = 16  # in a step of the transposing loop: a cache line of fp32
 
 
@@ -44,9 +38,11 @@ def forward(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
     """`convolution.conv`."""
     if _from_few(w, strides):
         return as_product(x, w, strides, pads)
+    small = _small(x.shape[1:-1], w.shape, strides, pads)
     if _to_few(w, strides):
-        small = tuple(n + low + high - k + 1 for n, (low, high), k in zip(x.shape[1:-1], pads, w.shape, strict=False))
         return _adjoint_as_product(x, _turned(w), strides, _turned_pads(pads, w.shape), small)
+    if two_taps.pays(w, strides, small, pads, x.shape[1:-1]):
+        return two_taps.forward(x, w, strides, pads, small)
     return native_forward(x, w, strides, pads)
 
 
@@ -56,16 +52,26 @@ def adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple
         return _adjoint_as_product(y, w, strides, pads, big)
     if _to_few(w, strides):
         return as_product(y, _turned(w), strides, _turned_pads(pads, w.shape))
-    if _has_two_taps(y, w, strides, pads, big):
-        return two_taps(y, w, strides, pads, big)
+    if two_taps.pays(w, strides, y.shape[1:-1], pads, big):
+        return two_taps.adjoint(y, w, strides, pads, big)
     return phases(y, w, strides, pads, big)
 
 
 def filter_gradient(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
     """The gradient in w, which has the shape [*kernel, I, O]."""
-    if _to_few(jax.ShapeDtypeStruct(shape, x.dtype), strides):
+    w = jax.ShapeDtypeStruct(shape, x.dtype)
+    if _to_few(w, strides):
         return _filter_to_few(x, y, pads, shape)
+    if two_taps.pays(w, strides, y.shape[1:-1], pads, x.shape[1:-1]) and two_taps.sums_fit(shape):
+        return two_taps.filter_gradient(x, y, strides, pads, shape)
     return _filter_as_forward(x, y, strides, pads, shape[:-2])
+
+
+def _small(big: Sequence[int], kernel: Sequence[int], strides: Sequence[int], pads: Pads) -> tuple[int, ...]:
+    """The size of what a strided convolution makes."""
+    return tuple(
+        (n + low + high - k) // s + 1 for n, (low, high), k, s in zip(big, pads, kernel, strides, strict=False)
+    )
 
 
 def _from_few(w: Any, strides: Sequence[int]) -> bool:
@@ -183,112 +189,24 @@ def phases(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[
     return x[(slice(None), *(slice(n) for n in big))]
 
 
-def _has_two_taps(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> bool:
-    """Whether `two_taps` can be had and pays: it rounds a little more, which only fp32 can afford."""
-    return (
-        y.dtype == jnp.float32
-        and all(k == 2 * s for k, s in zip(w.shape, strides, strict=False))
-        and all(n + low <= (m + 1) * s for n, (low, _), m, s in zip(big, pads, y.shape[1:-1], strides, strict=True))
-        and min(w.shape[-2:]) >= 16
-    )
-
-
-def two_taps(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
-    """The adjoint where the kernel is twice the stride. With blocks b of s pixels, x[b] = y[b] g0 + y[b - 1] g1.
-
-    For a pair of outputs y0, y1 along an axis the three products are y0 g0, (y0 + y1)(g0 + g1) and y1 g1; block 2t gets
-    the first, and the third of the pair before; block 2t + 1 the second less the other two.
-    """
-    n_axes, n_in, n_out = len(strides), *w.shape[-2:]
-    g = w.reshape(*itertools.chain(*((2, s) for s in strides)), n_in, n_out)
-    g = g.transpose(*range(0, 2 * n_axes, 2), *range(1, 2 * n_axes, 2), 2 * n_axes, 2 * n_axes + 1)
-    g = [a.reshape(-1, n_out).T for a in _three(g.reshape(*(2,) * n_axes, -1, n_out), range(n_axes))]
-    y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *((0, m % 2, 0) for m in y.shape[1:-1]), (0, 0, 0)])
-    axes = range(1, n_axes + 1)
-
-    def part(y: Array) -> Array:
-        pairs = _three(y, axes)
-        blocks = [(a.reshape(-1, n_out) @ b).reshape(*a.shape[:-1], -1) for a, b in zip(pairs, g, strict=True)]
-        for axis in reversed(axes):
-            blocks = [_add_up(*blocks[i : i + 3], axis) for i in range(0, len(blocks), 3)]
-        x = blocks[0].reshape(*blocks[0].shape[:-1], *strides, n_in)
-        order = [0, *itertools.chain(*((d, d + n_axes) for d in axes)), 2 * n_axes + 1]
-        x = x.transpose(order).reshape(len(y), *(m * s for m, s in zip(blocks[0].shape[1:], strides, strict=False)), -1)
-        return x[(slice(None), *(slice(low, low + n) for (low, _), n in zip(pads, big, strict=True)))]
-
-    products = 3**n_axes * math.prod((m // 2) for m in y.shape[1:-1]) * g[0].shape[-1] * y.dtype.itemsize
-    return _in_parts(part, y, products)
-
-
-def _three(x: Array, axes: Sequence[int]) -> list[Array]:
-    """Pairs (x0, x1) along each of the axes -> x0, x0 + x1, x1; of the first axis outermost, 3^n arrays."""
-    out = [x]
-    for axis in axes:
-        halves = [[lax.slice_in_dim(a, i, None, 2, axis) for i in (0, 1)] for a in out]
-        out = [b for x0, x1 in halves for b in (x0, x0 + x1, x1)]
-    return out
-
-
-def _add_up(first: Array, both: Array, second: Array, axis: int) -> Array:
-    """The three products of each of T pairs -> 2 T + 2 blocks, of which the last is empty."""
-
-    def pad(x: Array, low: int, high: int) -> Array:
-        edges = [(low, high, 0) if d == axis else (0, 0, 0) for d in range(x.ndim)]
-        return lax.pad(x, jnp.zeros((), x.dtype), edges)
-
-    even = pad(first, 0, 1) + pad(second, 1, 0)
-    odd = pad(both - first - second, 0, 1)
-    shape = (*even.shape[:axis], 2 * even.shape[axis], *even.shape[axis + 1 :])
-    return jnp.stack([even, odd], axis + 1).reshape(shape)
-
-
-def _in_parts(f: Callable[[Array], Array], x: Array, bytes_each: int) -> Array:
-    """f(x), some examples at a time. Each part is made of every n-th example, so that a batch that is split over
-    devices in blocks has a share of each part on every device."""
-    divisors = [n for n in range(1, len(x) + 1) if len(x) % n == 0]
-    n = next((n for n in divisors if len(x) // n * bytes_each <= PART_BYTES), len(x))
-    if n == 1:
-        return f(x)
-    x = x.reshape(len(x) // n, n, *x.shape[1:])
-    shape = jax.eval_shape(f, x[:, 0]).shape
-
-    def body(i: Array, out: Array) -> Array:
-        part = f(lax.dynamic_index_in_dim(x, i, 1, keepdims=False))
-        return lax.dynamic_update_index_in_dim(out, part, i, 1)
-
-    out = lax.fori_loop(0, n, body, jnp.zeros((shape[0], n, *shape[1:]), x.dtype))
-    return out.reshape(-1, *shape[1:])
-
-
 def as_product(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
     """`native_forward` as one matrix product. Blocks of `strides` pixels become channels, so a patch is a few
     contiguous pieces; the kernel, filled up with zeros to whole blocks, is laid out alike."""
     n_axes, taps = x.ndim - 2, _taps(w, strides)
-    small = [
-        (n + low + high - k) // s + 1
-        for n, (low, high), k, s in zip(x.shape[1:-1], pads, w.shape, strides, strict=False)
-    ]
+    small = _small(x.shape[1:-1], w.shape, strides, pads)
     blocks = [m + t - 1 for m, t in zip(small, taps, strict=True)]
     whole = [b * s for b, s in zip(blocks, strides, strict=True)]
     edges = [(low, size - n - low, 0) for (low, _), size, n in zip(pads, whole, x.shape[1:-1], strict=True)]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
-    x = _blocks_last(x, 1, blocks, strides).reshape(len(x), *blocks, -1)
+    x = blocks_last(x, 1, blocks, strides).reshape(len(x), *blocks, -1)
     patches = [
         x[(slice(None), *(slice(t, t + m) for t, m in zip(tap, small, strict=True)))]
         for tap in itertools.product(*map(range, taps))
     ]
     edges = [(0, t * s - k, 0) for t, s, k in zip(taps, strides, w.shape, strict=False)]
     w = lax.pad(w, jnp.zeros((), w.dtype), [*edges, (0, 0, 0), (0, 0, 0)])
-    w = _blocks_last(w, 0, taps, strides).reshape(-1, w.shape[-1])
+    w = blocks_last(w, 0, taps, strides).reshape(-1, w.shape[-1])
     return jnp.concatenate(patches, axis=n_axes + 1) @ w
-
-
-def _blocks_last(x: Array, start: int, blocks: Sequence[int], strides: Sequence[int]) -> Array:
-    """[..., *(blocks * strides), ...] -> [..., *blocks, *strides, ...]; the axes to part begin at `start`."""
-    n, tail = len(strides), x.shape[start + len(strides) :]
-    x = x.reshape(*x.shape[:start], *itertools.chain(*zip(blocks, strides, strict=True)), *tail)
-    parted = [*range(start, start + 2 * n, 2), *range(start + 1, start + 2 * n, 2)]
-    return x.transpose(*range(start), *parted, *range(start + 2 * n, x.ndim))
 
 
 def _taps(w: Any, strides: Sequence[int]) -> list[int]:
