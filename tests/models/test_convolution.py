@@ -30,7 +30,7 @@ every_kind = pytest.mark.parametrize("kind", PAIRS)
 # Few channels, as an image has, and many: on CPU they are computed in different ways.
 few_and_many = pytest.mark.parametrize("channels", [3, 5])
 # (space, kernel, strides, padding), channels in and out: kernels of twice the stride between many channels, which take
-# fewer products on CPU; an image's channels at one end only, with stride 1 and more; kernels of two taps of few channels.
+# fewer products on CPU; kernels of two taps of few channels; an image's channels at one end only, at stride 1 and more.
 SPECIAL = [
     (((8, 6), (4, 4), (2, 2), "SAME"), 64, 65),
     (((12,), (8,), (4,), "SAME"), 16, 17),
