@@ -51,7 +51,8 @@ class Contestant(Protocol):
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         """The losses of `steps` steps from given weights. Ours writes weights, batch and noise to `path`, a peer reads
-        them; both take the network's dropout as they find it (the job turns it off)."""
+        them; both take the network's dropout as they find it (the job turns it off). A peer
+        that computes something else raises `NotImplementedError` with the reason: the check says so, and goes on."""
         ...
 
 

@@ -14,7 +14,7 @@ DCGAN = Config(
     game=Adversarial(loss="nonsaturating", gen=Adam(lr=2e-4, b1=0.5), disc=Adam(lr=2e-4, b1=0.5)),
     batch=128,
 )
-DCGAN_64 = replace(DCGAN, model=Conv(width=64, layers=4), shape=(64, 64, 3), batch=32)  # of 128: 6 s a step
+DCGAN_64 = replace(DCGAN, model=Conv(width=64, layers=4), shape=(64, 64, 3), batch=32)  # 0.7 s a step
 ARTICLE = replace(DCGAN_64, model=Conv(z_dim=64 * 64 * 3, width=64, layers=4))
 
 CASES = (

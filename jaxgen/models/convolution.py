@@ -3,7 +3,7 @@
 Why: the gradients of a strided convolution and of `nn.ConvTranspose` use `lhs_dilation`, a convolution over an input
 with zeros put in. XLA does it badly everywhere it has been measured (jax-ml/jax #23783, #31662; openxla/xla #34273). On
 2 CPU cores, batch 128, 14x14x128 -> 28x28x64, kernel 4, stride 2: forward 190 ms, filter gradient 3,185 ms; in the form
-below 27 and 42 on one of them. `../benchmarks/NOTES.md` has the whole DCGAN step with one and the other.
+below 17 and 24. `../benchmarks/NOTES.md` has the whole DCGAN step with one and the other.
 
 How: a transposed convolution is the adjoint of a strided one, so forward passes and gradients of both need just three
 primitives, all linear in x, y and w:
@@ -111,11 +111,11 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         strides = self.strides or (1,) * len(self.kernel_size)
-        x, kernel, bias = _operands(self, x)
+        x, kernel, bias = operands(self, x)
         pads = self.padding
         if isinstance(pads, str):
             pads = tuple(lax.padtype_to_pads(x.shape[1:-1], self.kernel_size, strides, pads))
-        return _add_bias(conv(x, kernel, strides, pads), bias)
+        return add_bias(conv(x, kernel, strides, pads), bias)
 
 
 class ConvTranspose(nn.Module):
@@ -133,7 +133,7 @@ class ConvTranspose(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         strides = self.strides or (1,) * len(self.kernel_size)
-        x, kernel, bias = _operands(self, x)
+        x, kernel, bias = operands(self, x)
         # Flax slides the kernel as it is over the dilated input; an adjoint slides it reversed, from O to I.
         w = jnp.swapaxes(jnp.flip(kernel, axis=range(len(strides))), -1, -2)
         lows, big = _transposed_geometry(x.shape[1:-1], self.kernel_size, strides, self.padding)
@@ -141,11 +141,11 @@ class ConvTranspose(nn.Module):
             (low, (n - 1) * s + k - low - m)
             for low, n, s, k, m in zip(lows, x.shape[1:-1], strides, self.kernel_size, big, strict=True)
         )
-        return _add_bias(conv_adjoint(x, w, strides, pads, big), bias)
+        return add_bias(conv_adjoint(x, w, strides, pads, big), bias)
 
 
-def _operands(layer: Conv | ConvTranspose, x: Array) -> tuple[Array, Array, Array | None]:
-    """(x, kernel, bias) in the layer's type; the parameters are Flax's."""
+def operands(layer: Any, x: Array) -> tuple[Array, Array, Array | None]:
+    """(x, kernel, bias) in the type of a layer with the fields of `Conv`; the parameters are Flax's."""
     shape = (*layer.kernel_size, x.shape[-1], layer.features)
     kernel = layer.param("kernel", layer.kernel_init, shape)
     bias = layer.param("bias", layer.bias_init, (layer.features,)) if layer.use_bias else None
@@ -153,7 +153,7 @@ def _operands(layer: Conv | ConvTranspose, x: Array) -> tuple[Array, Array, Arra
     return x, kernel, bias
 
 
-def _add_bias(x: Array, bias: Array | None) -> Array:
+def add_bias(x: Array, bias: Array | None) -> Array:
     return x if bias is None else x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 

@@ -1,4 +1,4 @@
-"""Batch, group, layer and instance normalisation with Flax's parameters and results, in the form that XLA does fast.
+"""Batch, group and instance normalisation with Flax's parameters and results, in the form that XLA does fast.
 
 Every one is y = x a + c, with a and c made of the channels' sums of x and x^2 over space. Those sums run along whole
 rows of channels; products with a constant matrix of zeros and ones make of them each group's means, and spread those
@@ -36,25 +36,23 @@ from jaxgen.axes import mean_over
 from jaxgen.types import Array
 
 
-def _standardised(
-    x: Array, scale: Array | None, bias: Array | None, size: int, epsilon: float, axis_name: str | None = None
-) -> tuple[Array, Array, Array]:
+def _standardised(x: Array, scale: Array | None, bias: Array | None, size: int, epsilon: float) -> Array:
     """x [N, S, C], standardised over S and groups of `size` channels, times scale [C], plus bias [C].
 
-    Also the mean and the variance [N, C], which is E[x^2] - E[x]^2, as Flax's, and not below 0.
+    The variance is E[x^2] - E[x]^2, as Flax's, and not below 0.
     """
     n, _, channels = x.shape
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     sums = jnp.concatenate([wide.sum(1), jnp.square(wide).sum(1)])
     member = np.kron(np.eye(channels // size, dtype=np.float32), np.ones((size, 1), np.float32))  # [C, groups]
     member = jnp.asarray(member, sums.dtype)
-    mean, square = jnp.split(mean_over(_dot(sums, member / (x.shape[1] * size)), axis_name), 2)
+    mean, square = jnp.split(_dot(sums, member / (x.shape[1] * size)), 2)
     var = jnp.maximum(square - jnp.square(mean), 0)
-    mean, inverse, var = jnp.split(_dot(jnp.concatenate([mean, lax.rsqrt(var + epsilon), var]), member.T), 3)
+    mean, inverse = jnp.split(_dot(jnp.concatenate([mean, lax.rsqrt(var + epsilon)]), member.T), 2)
     rows = jnp.ones((n, 1), sums.dtype)
     factor = inverse if scale is None else inverse * _dot(rows, scale[None].astype(sums.dtype))
     shift = -mean * factor if bias is None else _dot(rows, bias[None].astype(sums.dtype)) - mean * factor
-    return wide * factor[:, None] + shift[:, None], mean, var
+    return wide * factor[:, None] + shift[:, None]
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -72,14 +70,14 @@ class _Affine(nn.Module):
     scale_init: nn.initializers.Initializer = nn.initializers.ones
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
-    def _apply(self, x: Array, n: int, size: int, axis_name: str | None = None) -> tuple[Array, Array, Array]:
-        """(y, mean, variance), the statistics of `n` parts of the batch."""
+    def _apply(self, x: Array, size: int) -> Array:
+        """[B, *space, C], each example standardised over space and groups of `size` channels."""
         channels = x.shape[-1]
         scale = self.param("scale", self.scale_init, (channels,)) if self.use_scale else None
         bias = self.param("bias", self.bias_init, (channels,)) if self.use_bias else None
-        y, mean, var = _standardised(x.reshape(n, -1, channels), scale, bias, size, self.epsilon, axis_name)
+        y = _standardised(x.reshape(len(x), -1, channels), scale, bias, size, self.epsilon)
         dtype = canonicalize_dtype(x, *(p for p in (scale, bias) if p is not None), dtype=self.dtype)
-        return y.reshape(x.shape).astype(dtype), mean, var
+        return y.reshape(x.shape).astype(dtype)
 
 
 class GroupNorm(_Affine):
@@ -94,7 +92,7 @@ class GroupNorm(_Affine):
     def __call__(self, x: Array) -> Array:
         if self.num_groups <= 0 or x.shape[-1] % self.num_groups:
             raise ValueError(f"{self.num_groups} groups do not divide {x.shape[-1]} channels")
-        return self._apply(x, len(x), x.shape[-1] // self.num_groups)[0]
+        return self._apply(x, x.shape[-1] // self.num_groups)
 
 
 class InstanceNorm(_Affine):
@@ -102,7 +100,7 @@ class InstanceNorm(_Affine):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return self._apply(x, len(x), 1)[0]
+        return self._apply(x, 1)
 
 
 class BatchNorm(nn.Module):

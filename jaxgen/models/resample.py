@@ -29,10 +29,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from jaxgen.models.convolution import conv, conv_adjoint
+from jaxgen.models.convolution import add_bias, conv, conv_adjoint, operands
 from jaxgen.types import Array
 
 Padding: TypeAlias = Literal["zero", "reflect", "edge"]
@@ -170,8 +169,11 @@ def _rows(x: Array, matrix: np.ndarray, stride: int, axis: int) -> Array:
     return jnp.concatenate([*map(edge, range(start)), body, *map(edge, range(stop, m))], axis)
 
 
-class _Convolution(nn.Module):
-    """Parameters and fields of `nn.Conv`."""
+class UpConv(nn.Module):
+    """Nearest upsampling by two, then a convolution, as one transposed convolution: [B, *space, I] -> [B, *2 space, O].
+
+    Parameters and results of `nn.Conv(features, kernel_size)` with stride 1 and SAME padding after `nearest_up`.
+    """
 
     features: int
     kernel_size: tuple[int, ...] = (3, 3)
@@ -182,40 +184,33 @@ class _Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
-        bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = self._folded(x, kernel)
-        return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
-
-    def _folded(self, x: Array, kernel: Array) -> Array:
-        raise NotImplementedError
-
-
-class UpConv(_Convolution):
-    """Nearest upsampling by two, then a convolution, as one transposed convolution: [B, *space, I] -> [B, *2 space, O].
-
-    Parameters and results of `nn.Conv(features, kernel_size)` with stride 1 and SAME padding after `nearest_up`.
-    """
-
-    def _folded(self, x: Array, kernel: Array) -> Array:
+        x, kernel, bias = operands(self, x)
         # Output n takes tap k from entry (n + k - c) // 2, c = (K - 1) // 2: entry m gives it the sum over b in {0, 1}
         # of w[c - (n - 2 m) + b]. The adjoint's tap is n - 2 m + p, with p = K - 1 - c: the folded kernel, reversed.
         w = jnp.swapaxes(jnp.flip(_doubled_kernel(kernel), range(kernel.ndim - 2)), -1, -2)
         pads = tuple((k // 2, (k - 1) // 2) for k in self.kernel_size)
-        return conv_adjoint(x, w, (2,) * len(pads), pads, _doubled(x))
+        return add_bias(conv_adjoint(x, w, (2,) * len(pads), pads, _doubled(x)), bias)
 
 
-class DownConv(_Convolution):
+class DownConv(nn.Module):
     """A convolution, then means of blocks of two, as one strided convolution: [B, *space, I] -> [B, *space // 2, O].
 
     Parameters and results of `nn.Conv(features, kernel_size)` with stride 1 and SAME padding before `average_down`.
     """
 
-    def _folded(self, x: Array, kernel: Array) -> Array:
+    features: int
+    kernel_size: tuple[int, ...] = (3, 3)
+    use_bias: bool = True
+    dtype: Any = None
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x, kernel, bias = operands(self, x)
         w = _doubled_kernel(kernel) * 0.5 ** (kernel.ndim - 2)
         pads = tuple(((k - 1) // 2, k // 2 - n % 2) for k, n in zip(self.kernel_size, x.shape[1:-1], strict=True))
-        return conv(x, w, (2,) * len(pads), pads)
+        return add_bias(conv(x, w, (2,) * len(pads), pads), bias)
 
 
 def _doubled_kernel(kernel: Array) -> Array:

@@ -13,6 +13,7 @@ resize at the end. MLP VAE: the same as ours, so its losses are compared.
 # (artifex is installed in the peer's own environment only; a type checker takes this folder for it.)
 
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -28,7 +29,7 @@ from benchmarks.protocol import Job
 
 
 class GANStep:
-    """One update of each player, by artifex's own objectives. `GANTrainer` fails for critics that keep statistics."""
+    """One update of each player, by artifex's own objectives."""
 
     def __init__(self, job: Job):
         config, self._job = job["config"], job
@@ -48,14 +49,7 @@ class GANStep:
         """Raises `NotImplementedError` where artifex computes something else."""
         if self._job["variant"] != "same":
             raise NotImplementedError("artifex's own networks or losses are not ours")
-        with np.load(path) as given:
-            arrays = dict(given)
-        networks.load(self._model, arrays)
-        x, out = jnp.asarray(arrays["x"]), []
-        for i in range(steps):
-            self._model.given.set_value(jnp.asarray(arrays["noise"][i]))
-            out.append([float(loss) for loss in self._take(x)])
-        return out
+        return _losses(self._model, networks.load, self._take, steps, path)
 
     def _take(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         return self._critic(x), self._gen(x)
@@ -99,17 +93,24 @@ class VAEStep:
         """Raises `NotImplementedError` where artifex computes something else."""
         if self._job["config"]["model"]["type"] != "MLPVAE":
             raise NotImplementedError("artifex's convolutional VAE is not ours")
-        with np.load(path) as given:
-            arrays = dict(given)
-        networks.load_vae(self._model, arrays)
-        x, out = jnp.asarray(arrays["x"]), []
-        for i in range(steps):
-            self._model.given.set_value(jnp.asarray(arrays["noise"][i]))
-            out.append([float(self._take(x))])
-        return out
+        return _losses(self._model, networks.load_vae, self._take, steps, path)
 
-    def _take(self, x: jax.Array) -> jax.Array:
-        return self._step(self._model, self._optimizer, {"image": x}, loss_type="bce")[0]
+    def _take(self, x: jax.Array) -> tuple[jax.Array]:
+        return (self._step(self._model, self._optimizer, {"image": x}, loss_type="bce")[0],)
+
+
+def _losses(
+    model: Any, load: Callable[..., None], take: Callable[..., Any], steps: int, path: str
+) -> list[list[float]]:
+    """Of the given weights, batch and noise."""
+    with np.load(path) as given:
+        arrays = dict(given)
+    load(model, arrays)
+    x, out = jnp.asarray(arrays["x"]), []
+    for noise in arrays["noise"][:steps]:
+        model.given.set_value(jnp.asarray(noise))
+        out.append([float(loss) for loss in take(x)])
+    return out
 
 
 def facts() -> dict[str, Any]:
