@@ -15,6 +15,10 @@ primitives, all linear in x, y and w:
 and the gradient of each is made of the other two, to any order. Forward-mode differentiation is not defined. On CPU
 `convolution_cpu` computes them, with reasons and figures; elsewhere XLA does, which calls the vendor's library for
 exactly these three (not measured yet).
+
+A kernel w is [*kernel, I, O], or with `out_first` [*kernel, O, I], as a transposed convolution has it: a layer's
+gradient then comes in the layout of its parameter. Swapped afterwards, the swap is fused into whatever uses the
+gradient, and Adam over the 512x1024 channels of a DCGAN 64x64 takes 75 ms of a core in the place of 20.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,67 +32,72 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from jaxgen.models import convolution_cpu
-from jaxgen.models.convolution_cpu import Pads, native_forward
+from jaxgen.models.convolution_cpu import Pads, in_first, native_forward
 from jaxgen.types import Array
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def conv(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
-    """Strided convolution. x [B, *big, I], w [*kernel, I, O] -> [B, *small, O]."""
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def conv(x: Array, w: Array, strides: tuple[int, ...], pads: Pads, out_first: bool = False) -> Array:
+    """Strided convolution. x [B, *big, I] -> [B, *small, O]."""
     return lax.platform_dependent(
         x,
         w,
-        cpu=partial(convolution_cpu.forward, strides=strides, pads=pads),
-        default=partial(native_forward, strides=strides, pads=pads),
+        cpu=partial(convolution_cpu.forward, strides=strides, pads=pads, out_first=out_first),
+        default=lambda x, w: native_forward(x, in_first(w, out_first), strides, pads),
     )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def conv_adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
-    """The adjoint of `conv` in x. y [B, *small, O], w [*kernel, I, O] -> [B, *big, I]."""
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def conv_adjoint(
+    y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...], out_first: bool = False
+) -> Array:
+    """The adjoint of `conv` in x. y [B, *small, O] -> [B, *big, I]."""
     return lax.platform_dependent(
         y,
         w,
-        cpu=partial(convolution_cpu.adjoint, strides=strides, pads=pads, big=big),
-        default=partial(_native_adjoint, strides=strides, pads=pads, big=big),
+        cpu=partial(convolution_cpu.adjoint, strides=strides, pads=pads, big=big, out_first=out_first),
+        default=lambda y, w: _native_adjoint(y, in_first(w, out_first), strides, pads, big),
     )
 
 
-def _conv_fwd(x, w, strides, pads):
-    return conv(x, w, strides, pads), (x, w)
+def _conv_fwd(x, w, strides, pads, out_first):
+    return conv(x, w, strides, pads, out_first), (x, w)
 
 
-def _conv_bwd(strides, pads, saved, dy):
+def _conv_bwd(strides, pads, out_first, saved, dy):
     x, w = saved
-    return conv_adjoint(dy, w, strides, pads, x.shape[1:-1]), _filter(x, dy, strides, pads, w.shape)
+    dx = conv_adjoint(dy, w, strides, pads, x.shape[1:-1], out_first)
+    return dx, _filter(x, dy, strides, pads, w.shape[:-2], out_first)
 
 
-def _adjoint_fwd(y, w, strides, pads, big):
-    return conv_adjoint(y, w, strides, pads, big), (y, w)
+def _adjoint_fwd(y, w, strides, pads, big, out_first):
+    return conv_adjoint(y, w, strides, pads, big, out_first), (y, w)
 
 
-def _adjoint_bwd(strides, pads, big, saved, dx):
+def _adjoint_bwd(strides, pads, big, out_first, saved, dx):
     y, w = saved
-    return conv(dx, w, strides, pads), _filter(dx, y, strides, pads, w.shape)
+    return conv(dx, w, strides, pads, out_first), _filter(dx, y, strides, pads, w.shape[:-2], out_first)
 
 
 conv.defvjp(_conv_fwd, _conv_bwd)
 conv_adjoint.defvjp(_adjoint_fwd, _adjoint_bwd)
 
 
-def _filter(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
-    """The gradient in w [*kernel, I, O]."""
+def _filter(
+    x: Array, y: Array, strides: tuple[int, ...], pads: Pads, kernel: tuple[int, ...], out_first: bool
+) -> Array:
+    """The gradient in w."""
     return lax.platform_dependent(
         x,
         y,
-        cpu=partial(convolution_cpu.filter_gradient, strides=strides, pads=pads, shape=shape),
-        default=partial(_native_filter, strides=strides, pads=pads, shape=shape),
+        cpu=partial(convolution_cpu.filter_gradient, strides=strides, pads=pads, kernel=kernel, out_first=out_first),
+        default=lambda x, y: in_first(_native_filter(x, y, strides, pads, kernel), out_first),
     )
 
 
-def _native_filter(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
-    of_w = jax.linear_transpose(lambda w: native_forward(x, w, strides, pads), jax.ShapeDtypeStruct(shape, x.dtype))
-    return of_w(y)[0]
+def _native_filter(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, kernel: tuple[int, ...]) -> Array:
+    w = jax.ShapeDtypeStruct((*kernel, x.shape[-1], y.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda w: native_forward(x, w, strides, pads), w)(y)[0]
 
 
 def _native_adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
@@ -135,13 +144,13 @@ class ConvTranspose(nn.Module):
         strides = self.strides or (1,) * len(self.kernel_size)
         x, kernel, bias = operands(self, x)
         # Flax slides the kernel as it is over the dilated input; an adjoint slides it reversed, from O to I.
-        w = jnp.swapaxes(jnp.flip(kernel, axis=range(len(strides))), -1, -2)
+        w = jnp.flip(kernel, axis=range(len(strides)))
         lows, big = _transposed_geometry(x.shape[1:-1], self.kernel_size, strides, self.padding)
         pads = tuple(
             (low, (n - 1) * s + k - low - m)
             for low, n, s, k, m in zip(lows, x.shape[1:-1], strides, self.kernel_size, big, strict=True)
         )
-        return add_bias(conv_adjoint(x, w, strides, pads, big), bias)
+        return add_bias(conv_adjoint(x, w, strides, pads, big, out_first=True), bias)
 
 
 def operands(layer: Any, x: Array) -> tuple[Array, Array, Array | None]:

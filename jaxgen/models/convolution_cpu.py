@@ -34,37 +34,50 @@ FEW_TAPS = 9
 PART_EXAMPLES = 16  # in a step of the transposing loop: a cache line of fp32
 
 
-def forward(x: Array, w: Array, strides: tuple[int, ...], pads: Pads) -> Array:
+def forward(x: Array, w: Array, strides: tuple[int, ...], pads: Pads, out_first: bool = False) -> Array:
     """`convolution.conv`."""
-    if _from_few(w, strides):
-        return as_product(x, w, strides, pads)
-    small = _small(x.shape[1:-1], w.shape, strides, pads)
-    if _to_few(w, strides):
-        return _adjoint_as_product(x, _turned(w), strides, _turned_pads(pads, w.shape), small)
-    if two_taps.pays(w, strides, small, pads, x.shape[1:-1]):
-        return two_taps.forward(x, w, strides, pads, small)
-    return native_forward(x, w, strides, pads)
+    plain = in_first(w, out_first)  # computed only where it is used
+    if _from_few(plain, strides):
+        return as_product(x, plain, strides, pads)
+    small = _small(x.shape[1:-1], plain.shape, strides, pads)
+    if _to_few(plain, strides):
+        return _adjoint_as_product(x, _turned(plain), strides, _turned_pads(pads, plain.shape), small)
+    if two_taps.pays(plain, strides, small, pads, x.shape[1:-1]):
+        return two_taps.forward(x, w, strides, pads, small, out_first)
+    return native_forward(x, plain, strides, pads)
 
 
-def adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+def adjoint(
+    y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...], out_first: bool = False
+) -> Array:
     """`convolution.conv_adjoint`."""
-    if _from_few(w, strides):
-        return _adjoint_as_product(y, w, strides, pads, big)
-    if _to_few(w, strides):
-        return as_product(y, _turned(w), strides, _turned_pads(pads, w.shape))
-    if two_taps.pays(w, strides, y.shape[1:-1], pads, big):
-        return two_taps.adjoint(y, w, strides, pads, big)
-    return phases(y, w, strides, pads, big)
+    plain = in_first(w, out_first)
+    if _from_few(plain, strides):
+        return _adjoint_as_product(y, plain, strides, pads, big)
+    if _to_few(plain, strides):
+        return as_product(y, _turned(plain), strides, _turned_pads(pads, plain.shape))
+    if two_taps.pays(plain, strides, y.shape[1:-1], pads, big):
+        return two_taps.adjoint(y, w, strides, pads, big, out_first)
+    return phases(y, plain, strides, pads, big)
 
 
-def filter_gradient(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
-    """The gradient in w, which has the shape [*kernel, I, O]."""
-    w = jax.ShapeDtypeStruct(shape, x.dtype)
+def filter_gradient(
+    x: Array, y: Array, strides: tuple[int, ...], pads: Pads, kernel: tuple[int, ...], out_first: bool = False
+) -> Array:
+    """The gradient in w."""
+    w = jax.ShapeDtypeStruct((*kernel, x.shape[-1], y.shape[-1]), x.dtype)
+    if two_taps.pays(w, strides, y.shape[1:-1], pads, x.shape[1:-1]):
+        return two_taps.filter_gradient(x, y, strides, pads, out_first)
     if _to_few(w, strides):
-        return _filter_to_few(x, y, pads, shape)
-    if two_taps.pays(w, strides, y.shape[1:-1], pads, x.shape[1:-1]) and two_taps.sums_fit(shape):
-        return two_taps.filter_gradient(x, y, strides, pads, shape)
-    return _filter_as_forward(x, y, strides, pads, shape[:-2])
+        plain = _filter_to_few(x, y, pads, w.shape)
+    else:
+        plain = _filter_as_forward(x, y, strides, pads, kernel)
+    return in_first(plain, out_first)
+
+
+def in_first(w: Array, out_first: bool) -> Array:
+    """[*kernel, I, O] of a kernel that may be [*kernel, O, I]; or the other way."""
+    return jnp.swapaxes(w, -1, -2) if out_first else w
 
 
 def _small(big: Sequence[int], kernel: Sequence[int], strides: Sequence[int], pads: Pads) -> tuple[int, ...]:

@@ -187,9 +187,9 @@ class UpConv(nn.Module):
         x, kernel, bias = operands(self, x)
         # Output n takes tap k from entry (n + k - c) // 2, c = (K - 1) // 2: entry m gives it the sum over b in {0, 1}
         # of w[c - (n - 2 m) + b]. The adjoint's tap is n - 2 m + p, with p = K - 1 - c: the folded kernel, reversed.
-        w = jnp.swapaxes(jnp.flip(_doubled_kernel(kernel), range(kernel.ndim - 2)), -1, -2)
+        w = jnp.flip(_doubled_kernel(kernel), range(kernel.ndim - 2))
         pads = tuple((k // 2, (k - 1) // 2) for k in self.kernel_size)
-        return add_bias(conv_adjoint(x, w, (2,) * len(pads), pads, _doubled(x)), bias)
+        return add_bias(conv_adjoint(x, w, (2,) * len(pads), pads, _doubled(x), out_first=True), bias)
 
 
 class DownConv(nn.Module):

@@ -46,64 +46,65 @@ def pays(w: Any, strides: Sequence[int], small: Sequence[int], pads: Pads, big: 
     return possible and min(n_in, n_out) >= 64 and not any(m % 2 for m in small)
 
 
-def sums_fit(shape: Sequence[int]) -> bool:
-    """Whether the products of `filter_gradient`, added up in every part, stay in the cache. w is [*kernel, I, O]."""
-    n_axes = len(shape) - 2
-    return n_axes == 3 or 3**n_axes * math.prod(shape) // 2**n_axes * 4 <= PART_BYTES
-
-
-def adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+def adjoint(
+    y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...], out_first: bool = False
+) -> Array:
     """`convolution.conv_adjoint`. Block b gets y[b] g0 + y[b - 1] g1.
 
     For a pair of outputs y0, y1 along an axis the three products are y0 g0, (y0 + y1)(g0 + g1) and y1 g1; block 2t gets
     the first, and the third of the pair before; block 2t + 1 the second less the other two.
     """
-    n_out = w.shape[-1]
     axes = range(1, len(strides) + 1)
-    g = [a.reshape(-1, n_out).T for a in _three(_kernel_blocks(w, strides), range(len(strides)))]
+    g = _three(_kernel_blocks(w, strides, out_first), range(len(strides)))
+    n_block = g[0].size // y.shape[-1]
 
     def part(y: Array) -> Array:
-        x = [(a.reshape(-1, n_out) @ b).reshape(*a.shape[:-1], -1) for a, b in zip(_three(y, axes), g, strict=True)]
+        x = [_dot(a, b, not out_first) for a, b in zip(_three(y, axes), g, strict=True)]
         for axis in reversed(axes):
             x = [_add_up(*x[i : i + 3], axis) for i in range(0, len(x), 3)]
         return _pixels(x[0], strides, pads, big)
 
     y = _even(y)
-    return _in_parts(part, (y,), _bytes(y.shape[1:-1], g[0].shape[-1]))
+    return _in_parts(part, (y,), _bytes(y.shape[1:-1], n_block), kernels=g)
 
 
-def forward(x: Array, w: Array, strides: tuple[int, ...], pads: Pads, small: tuple[int, ...]) -> Array:
+def forward(
+    x: Array, w: Array, strides: tuple[int, ...], pads: Pads, small: tuple[int, ...], out_first: bool = False
+) -> Array:
     """`convolution.conv`. For blocks d0, d1, d2 along an axis the products are (d0 - d1) g0, d1 (g0 + g1) and
     (d1 - d2) g1, and a pair of outputs is the sum of the first two and the difference of the last two."""
-    n_out = w.shape[-1]
     axes = range(1, len(strides) + 1)
-    g = [a.reshape(-1, n_out) for a in _three(_kernel_blocks(w, strides), range(len(strides)))]
+    g = _three(_kernel_blocks(w, strides, out_first), range(len(strides)))
+    n_block = math.prod(strides) * x.shape[-1]
 
     def part(x: Array) -> Array:
         d = _differences(_blocks(x, strides, pads, small), axes)
-        y = [(a.reshape(-1, a.shape[-1]) @ b).reshape(*a.shape[:-1], -1) for a, b in zip(d, g, strict=True)]
+        y = [_dot(a, b, out_first) for a, b in zip(d, g, strict=True)]
         for axis in reversed(axes):
             y = [_pair(*y[i : i + 3], axis) for i in range(0, len(y), 3)]
         return y[0][(slice(None), *map(slice, small))]
 
-    return _in_parts(part, (x,), _bytes(small, g[0].shape[0]))
+    return _in_parts(part, (x,), _bytes(small, n_block), kernels=g)
 
 
-def filter_gradient(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, shape: tuple[int, ...]) -> Array:
-    """The gradient in w [*kernel, I, O], by the products of `forward`: y is to the blocks what the taps are there."""
+def filter_gradient(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, out_first: bool = False) -> Array:
+    """The gradient in w, by the products of `forward`: y is to the blocks what the taps are there."""
     axes = range(1, len(strides) + 1)
-    n_block, n_out, small = math.prod(strides) * shape[-2], shape[-1], y.shape[1:-1]
+    n_in, n_out, small = x.shape[-1], y.shape[-1], y.shape[1:-1]
+    n_block = math.prod(strides) * n_in
 
     def part(x: Array, y: Array) -> Array:
-        d = _differences(_blocks(x, strides, pads, small), axes)
+        d = [a.reshape(-1, n_block) for a in _differences(_blocks(x, strides, pads, small), axes)]
+        pairs = [a.reshape(-1, n_out) for a in _three(y, axes)]
+        rows, columns = (pairs, d) if out_first else (d, pairs)
         # Transposed first: a dot over the rows of both its factors is three times slower.
-        pairs = [a.reshape(-1, n_out).T for a in _three(y, axes)]
-        return jnp.stack([a @ b.reshape(-1, n_block) for a, b in zip(pairs, d, strict=True)])
+        return jnp.stack([a.T @ b for a, b in zip(rows, columns, strict=True)])
 
-    g = list(_in_parts(part, (x, _even(y)), _bytes(small, n_block), add=True))
+    sums = [jax.ShapeDtypeStruct((n_block, n_out), x.dtype)] * 3 ** len(strides)
+    g = list(_in_parts(part, (x, _even(y)), _bytes(small, n_block), kernels=sums, add=True))
     for _ in strides:  # the last axis that is left
         g = [jnp.stack([g[i] + g[i + 1], g[i + 1] - g[i + 2]]) for i in range(0, len(g), 3)]
-    return _kernel(g[0].swapaxes(-1, -2), strides, shape)
+    return _kernel(g[0], strides, (n_in, n_out), out_first)
 
 
 def blocks_last(x: Array, start: int, blocks: Sequence[int], strides: Sequence[int]) -> Array:
@@ -133,18 +134,33 @@ def _pixels(x: Array, strides: Sequence[int], pads: Pads, big: Sequence[int]) ->
     return x[(slice(None), *(slice(low, low + n) for (low, _), n in zip(pads, big, strict=True)))]
 
 
-def _kernel_blocks(w: Array, strides: Sequence[int]) -> Array:
-    """[*kernel, I, O] -> [2, ..., prod(strides) I, O]."""
+def _kernel_blocks(w: Array, strides: Sequence[int], out_first: bool) -> Array:
+    """[*kernel, I, O] -> [2, ..., prod(strides) I, O]; [*kernel, O, I] -> [2, ..., O, prod(strides) I]."""
     n_axes = len(strides)
-    return blocks_last(w, 0, (2,) * n_axes, strides).reshape(*(2,) * n_axes, -1, w.shape[-1])
+    w = blocks_last(w, 0, (2,) * n_axes, strides)
+    if out_first:
+        w = jnp.moveaxis(w, -2, n_axes)
+        return w.reshape(*w.shape[: n_axes + 1], -1)
+    return w.reshape(*(2,) * n_axes, -1, w.shape[-1])
 
 
-def _kernel(g: Array, strides: Sequence[int], shape: tuple[int, ...]) -> Array:
-    """Back from `_kernel_blocks`."""
-    n_axes = len(strides)
-    w = g.reshape(*(2,) * n_axes, *strides, *shape[-2:])
+def _kernel(g: Array, strides: Sequence[int], channels: tuple[int, int], out_first: bool) -> Array:
+    """Back from `_kernel_blocks`; g may have the taps as one axis."""
+    n_axes, (n_in, n_out) = len(strides), channels
+    if out_first:
+        w = jnp.moveaxis(g.reshape(*(2,) * n_axes, n_out, *strides, n_in), n_axes, -2)
+    else:
+        w = g.reshape(*(2,) * n_axes, *strides, n_in, n_out)
     order = [*itertools.chain(*((d, d + n_axes) for d in range(n_axes))), 2 * n_axes, 2 * n_axes + 1]
-    return w.transpose(order).reshape(shape)
+    return w.transpose(order).reshape(*(2 * s for s in strides), *w.shape[-2:])
+
+
+def _dot(a: Array, b: Array, b_transposed: bool) -> Array:
+    """a [..., K] b over K: b is [*ones, K, N], or transposed [*ones, N, K]."""
+    b = b.reshape(b.shape[-2:])
+    return lax.dot_general(a.reshape(-1, a.shape[-1]), b, (((1,), (1 if b_transposed else 0,)), ((), ()))).reshape(
+        *a.shape[:-1], -1
+    )
 
 
 def _even(y: Array) -> Array:
@@ -195,13 +211,18 @@ def _bytes(small: Sequence[int], channels: int) -> int:
     return 4 * channels * math.prod(3 * -(-m // 2) for m in small)
 
 
-def _in_parts(f: Callable[..., Array], xs: tuple[Array, ...], bytes_each: int, add: bool = False) -> Array:
-    """f(*xs), some examples at a time; `add`: the sum over the parts, else one after the other. Each part is made of
-    every n-th example, so that a batch that is split over devices in blocks has a share of each part on every device.
+def _in_parts(
+    f: Callable[..., Array], xs: tuple[Array, ...], bytes_each: int, kernels: Sequence[Any], add: bool = False
+) -> Array:
+    """f(*xs), some examples at a time; `add`: the sum over the parts, else one after the other. Every part reads or
+    writes all `kernels`, so it is not made smaller than these are.
+
+    Each part is made of every n-th example, so that a batch that is split over devices in blocks has a share of each
+    part on every device.
     """
     batch = len(xs[0])
-    divisors = [n for n in range(1, batch + 1) if batch % n == 0]
-    n = next((n for n in divisors if batch // n * bytes_each <= PART_BYTES), batch)
+    most = max(PART_BYTES, sum(k.dtype.itemsize * k.size for k in kernels))
+    n = next((n for n in range(1, batch + 1) if batch % n == 0 and batch // n * bytes_each <= most), batch)
     if n == 1:
         return f(*xs)
     xs = tuple(x.reshape(batch // n, n, *x.shape[1:]) for x in xs)
