@@ -43,7 +43,7 @@ def pays(w: Any, strides: Sequence[int], small: Sequence[int], pads: Pads, big: 
     n_in, n_out = w.shape[-2:]
     if len(strides) == 3:
         return possible and min(n_in, n_out) >= 16
-    return possible and min(n_in, n_out) >= 64 and not any(m % 2 for m in small)
+    return possible and min(n_in, n_out) >= 64
 
 
 def adjoint(
@@ -64,7 +64,6 @@ def adjoint(
             x = [_add_up(*x[i : i + 3], axis) for i in range(0, len(x), 3)]
         return _pixels(x[0], strides, pads, big)
 
-    y = _even(y)
     return _in_parts(part, (y,), _bytes(y.shape[1:-1], n_block), kernels=g)
 
 
@@ -82,7 +81,7 @@ def forward(
         y = [_dot(a, b, out_first) for a, b in zip(d, g, strict=True)]
         for axis in reversed(axes):
             y = [_pair(*y[i : i + 3], axis) for i in range(0, len(y), 3)]
-        return y[0][(slice(None), *map(slice, small))]
+        return y[0]
 
     return _in_parts(part, (x,), _bytes(small, n_block), kernels=g)
 
@@ -101,7 +100,7 @@ def filter_gradient(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, ou
         return jnp.stack([a.T @ b for a, b in zip(rows, columns, strict=True)])
 
     sums = [jax.ShapeDtypeStruct((n_block, n_out), x.dtype)] * 3 ** len(strides)
-    g = list(_in_parts(part, (x, _even(y)), _bytes(small, n_block), kernels=sums, add=True))
+    g = list(_in_parts(part, (x, y), _bytes(small, n_block), kernels=sums, add=True))
     for _ in strides:  # the last axis that is left
         g = [jnp.stack([g[i] + g[i + 1], g[i + 1] - g[i + 2]]) for i in range(0, len(g), 3)]
     return _kernel(g[0], strides, (n_in, n_out), out_first)
@@ -116,9 +115,8 @@ def blocks_last(x: Array, start: int, blocks: Sequence[int], strides: Sequence[i
 
 
 def _blocks(x: Array, strides: Sequence[int], pads: Pads, small: Sequence[int]) -> Array:
-    """[B, *big, I] -> padded, in blocks of `strides` pixels, one more than outputs, of which there is an even number:
-    [B, *blocks, prod(strides) I]."""
-    counts = [m + m % 2 + 1 for m in small]
+    """[B, *big, I] -> padded, in blocks of `strides` pixels, one more than outputs: [B, *blocks, prod(strides) I]."""
+    counts = [m + 1 for m in small]
     whole = [c * s for c, s in zip(counts, strides, strict=True)]
     edges = [(low, size - n - low, 0) for (low, _), size, n in zip(pads, whole, x.shape[1:-1], strict=True)]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
@@ -163,42 +161,73 @@ def _dot(a: Array, b: Array, b_transposed: bool) -> Array:
     )
 
 
-def _even(y: Array) -> Array:
-    """Each axis of space filled up with zeros to an even size."""
-    return lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *((0, m % 2, 0) for m in y.shape[1:-1]), (0, 0, 0)])
-
-
 def _three(x: Array, axes: Sequence[int]) -> list[Array]:
-    """Pairs (x0, x1) along each of the axes -> x0, x0 + x1, x1; of the first axis outermost, 3^n arrays."""
+    """Pairs (x0, x1) along each of the axes -> x0, x0 + x1, x1; of the first axis outermost, 3^n arrays. The last of an
+    odd number is appended to the first and the third."""
     out = [x]
     for axis in axes:
-        halves = [[lax.slice_in_dim(a, i, None, 2, axis) for i in (0, 1)] for a in out]
-        out = [b for x0, x1 in halves for b in (x0, x0 + x1, x1)]
+        n = x.shape[axis]
+        halves = [(_every_second(a, 0, n, axis), _every_second(a, 1, n, axis), a) for a in out]
+        if n % 2:
+            out = [
+                b
+                for x0, x1, a in halves
+                for b in (x0, _slice(x0, 0, n // 2, axis) + x1, _join(x1, _slice(a, n - 1, n, axis), axis))
+            ]
+        else:
+            out = [b for x0, x1, _ in halves for b in (x0, x0 + x1, x1)]
     return out
 
 
 def _differences(x: Array, axes: Sequence[int]) -> list[Array]:
-    """Blocks d[2t], d[2t + 1], d[2t + 2] along each of the axes -> d0 - d1, d1, d1 - d2; 3^n arrays as `_three`."""
+    """Blocks d[2t], d[2t + 1], d[2t + 2] along each of the axes -> d0 - d1, d1, d1 - d2; 3^n arrays as `_three`. If
+    there is one more output than in pairs, its blocks d0 and -d1 are appended to the first and the third."""
     out = [x]
     for axis in axes:
-        threes = [[lax.slice_in_dim(a, i, a.shape[axis] - 2 + i, 2, axis) for i in (0, 1, 2)] for a in out]
-        out = [b for d0, d1, d2 in threes for b in (d0 - d1, d1, d1 - d2)]
+        n = x.shape[axis] - 1
+        even = n - n % 2
+        threes = [(*(_every_second(a, i, max(even + i - 1, i), axis) for i in (0, 1, 2)), a) for a in out]
+        out = [b for d0, d1, d2, _ in threes for b in (d0 - d1, d1, d1 - d2)]
+        if n % 2:
+            for i, (*_, a) in enumerate(threes):
+                out[3 * i] = _join(out[3 * i], _slice(a, n - 1, n, axis), axis)
+                out[3 * i + 2] = _join(out[3 * i + 2], -_slice(a, n, n + 1, axis), axis)
     return out
 
 
 def _pair(first: Array, both: Array, last: Array, axis: int) -> Array:
-    """The three products of each of T pairs -> 2 T outputs."""
-    return _interleaved(first + both, both - last, axis)
+    """The three products of the outputs along an axis -> the outputs."""
+    n = both.shape[axis]
+    end = first.shape[axis]
+    even, odd = _slice(first, 0, n, axis) + both, both - _slice(last, 0, n, axis)
+    pairs = _interleaved(even, odd, axis)
+    return pairs if end == n else _join(pairs, _slice(first, n, end, axis) - _slice(last, n, end, axis), axis)
 
 
 def _add_up(first: Array, both: Array, second: Array, axis: int) -> Array:
-    """The three products of each of T pairs -> 2 T + 2 blocks, of which the last is empty."""
+    """The three products of inputs along an axis -> their blocks; of an even number of inputs one more, left empty."""
 
     def pad(x: Array, low: int, high: int) -> Array:
         edges = [(low, high, 0) if d == axis else (0, 0, 0) for d in range(x.ndim)]
         return lax.pad(x, jnp.zeros((), x.dtype), edges)
 
-    return _interleaved(pad(first, 0, 1) + pad(second, 1, 0), pad(both - first - second, 0, 1), axis)
+    n, end = both.shape[axis], first.shape[axis]
+    seconds = _slice(second, 0, n, axis)
+    odd = both - _slice(first, 0, n, axis) - seconds
+    even = (pad(first, 0, 1) if end == n else first) + pad(seconds, 1, 0)
+    return _interleaved(even, pad(odd, 0, 1) if end == n else _join(odd, _slice(second, n, end, axis), axis), axis)
+
+
+def _slice(x: Array, start: int, stop: int, axis: int) -> Array:
+    return lax.slice_in_dim(x, start, stop, 1, axis)
+
+
+def _every_second(x: Array, start: int, stop: int, axis: int) -> Array:
+    return lax.slice_in_dim(x, start, stop, 2, axis)
+
+
+def _join(x: Array, y: Array, axis: int) -> Array:
+    return lax.concatenate([x, y], axis)
 
 
 def _interleaved(even: Array, odd: Array, axis: int) -> Array:
@@ -208,7 +237,7 @@ def _interleaved(even: Array, odd: Array, axis: int) -> Array:
 
 def _bytes(small: Sequence[int], channels: int) -> int:
     """Of an example's 3^n arrays of so many channels for each pair of outputs."""
-    return 4 * channels * math.prod(3 * -(-m // 2) for m in small)
+    return 4 * channels * math.prod(m // 2 * 3 + m % 2 * 2 for m in small)
 
 
 def _in_parts(
