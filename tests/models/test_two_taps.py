@@ -9,12 +9,13 @@ from jax import lax
 from jaxgen.models import convolution_cpu, two_taps
 from jaxgen.models.convolution import ConvTranspose, conv, conv_adjoint
 
-# (big, strides, pads): even and odd sizes, blocks that the padding does not fill, 1 to 3 axes.
+# (big, strides, pads): even and odd numbers of outputs, blocks that the padding does not fill, 1 to 3 axes.
 GEOMETRIES = [
     ((12,), (3,), ((2, 1),)),
     ((8, 8), (2, 2), ((1, 1), (1, 1))),
     ((10, 7), (2, 1), ((1, 1), (0, 1))),
     ((6, 10), (2, 2), ((0, 0), (2, 0))),
+    ((14, 14), (2, 2), ((1, 1), (1, 1))),
     ((4, 6, 8), (2, 2, 2), ((1, 1), (1, 1), (1, 1))),
     ((6, 3, 4), (2, 1, 2), ((1, 1), (1, 0), (0, 2))),
 ]
@@ -35,20 +36,26 @@ def assert_same(ours, expected):
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
-def all_three(x, y, w, strides, pads):
-    """(forward, adjoint, filter gradient) of these forms, and of XLA's."""
+def all_three(x, y, w, strides, pads, out_first=False):
+    """(forward, adjoint, filter gradient) of these forms, and of XLA's; the kernel as it is, and swapped."""
+    given = jnp.swapaxes(w, -1, -2) if out_first else w
     ours = (
-        two_taps.forward(x, w, strides, pads, y.shape[1:-1]),
-        two_taps.adjoint(y, w, strides, pads, x.shape[1:-1]),
-        two_taps.filter_gradient(x, y, strides, pads),
+        two_taps.forward(x, given, strides, pads, y.shape[1:-1], out_first),
+        two_taps.adjoint(y, given, strides, pads, x.shape[1:-1], out_first),
+        two_taps.filter_gradient(x, y, strides, pads, out_first),
     )
+    if out_first:
+        ours = (*ours[:2], jnp.swapaxes(ours[2], -1, -2))
     out, pull = jax.vjp(lambda x, w: convolution_cpu.native_forward(x, w, strides, pads), x, w)
     return ours, (out, *pull(y))
 
 
 @every_geometry
-def test_all_three_are_the_plain_ones(big, strides, pads):
-    ours, expected = jax.jit(all_three, static_argnums=(3, 4))(*arrays(big, strides, pads), strides, pads)
+@pytest.mark.parametrize("out_first", [False, True])
+@pytest.mark.parametrize("swapped_bytes", [0, 1 << 30])
+def test_all_three_are_the_plain_ones(big, strides, pads, out_first, swapped_bytes, monkeypatch):
+    monkeypatch.setattr(two_taps, "SWAPPED_BYTES", swapped_bytes)
+    ours, expected = jax.jit(lambda *xs: all_three(*xs, strides, pads, out_first))(*arrays(big, strides, pads))
     for a, b in zip(ours, expected, strict=True):
         assert_same(a, b)
 
@@ -77,7 +84,7 @@ def test_parts_of_a_batch_come_together_in_order(batch, parts, monkeypatch):
     assert batch // parts in sizes
 
 
-def test_they_are_chosen_for_fp32_many_channels_and_even_sizes(monkeypatch):
+def test_they_are_chosen_for_fp32_and_many_channels(monkeypatch):
     chosen = []
     for module, name in ((two_taps, "adjoint"), (convolution_cpu, "phases")):
         form = getattr(module, name)
@@ -85,6 +92,7 @@ def test_they_are_chosen_for_fp32_many_channels_and_even_sizes(monkeypatch):
     for space, channels, dtype, kernel in (
         ((8, 6), 64, None, 4),
         ((7, 6), 64, None, 4),
+        ((8, 1), 64, None, 4),
         ((8, 6), 63, None, 4),
         ((8, 6), 64, jnp.bfloat16, 4),
         ((8, 6), 64, None, 3),
@@ -93,7 +101,7 @@ def test_they_are_chosen_for_fp32_many_channels_and_even_sizes(monkeypatch):
     ):
         layer = ConvTranspose(channels, (kernel,) * len(space), (2,) * len(space), dtype=dtype)
         jax.eval_shape(layer.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *space, channels), jnp.float32))
-    assert chosen == ["adjoint", "phases", "phases", "phases", "phases", "adjoint", "phases"]
+    assert chosen == ["adjoint", "adjoint", "phases", "phases", "phases", "phases", "adjoint", "phases"]
 
 
 @pytest.mark.parametrize("big", [(8, 8), (4, 6, 4)])
