@@ -120,12 +120,19 @@ def blocks_last(x: Array, start: int, blocks: Sequence[int], strides: Sequence[i
 
 
 def _blocks(x: Array, strides: Sequence[int], pads: Pads, small: Sequence[int]) -> Array:
-    """[B, *big, I] -> padded, in blocks of `strides` pixels, one more than outputs: [B, *blocks, prod(strides) I]."""
+    """[B, *big, I] -> padded, in blocks of `strides` pixels, one more than outputs: [B, *blocks, prod(strides) I].
+
+    Joined from slices: `blocks_last` would be fused into every sum of blocks, with its arithmetic on each index, and
+    the sums would take 2.4 times longer.
+    """
     counts = [m + 1 for m in small]
     whole = [c * s for c, s in zip(counts, strides, strict=True)]
     edges = [(low, size - n - low, 0) for (low, _), size, n in zip(pads, whole, x.shape[1:-1], strict=True)]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
-    return blocks_last(x, 1, counts, strides).reshape(len(x), *counts, -1)
+    x = x.reshape(*x.shape[:-2], counts[-1], -1)
+    pixels = itertools.product(*map(range, strides[:-1]))
+    slices = [x[:, *(slice(i, None, s) for i, s in zip(pixel, strides, strict=False))] for pixel in pixels]
+    return lax.concatenate(slices, x.ndim - 1)
 
 
 def _pixels(x: Array, strides: Sequence[int], pads: Pads, big: Sequence[int]) -> Array:
