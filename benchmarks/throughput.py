@@ -24,9 +24,11 @@ and `copy_bytes_per_s`, measured before the rows), `commit`, `load_average` (bef
 import argparse
 import contextlib
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,13 +53,15 @@ class Plan:
 
     pairs: int = 5
     seconds: float = 2.0  # of one turn
+    rivals: bool = True
+    device: str = "cpu"  # our workers' own name for it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0; 1 where the check finds a difference; 2 for a mistake on the command line."""
     args = _arguments(argv)
     try:
-        peers = [_known(name, PEERS) for name in args.peers]
+        peers = _peers(args.peers, args.peer_python)
         cases = [(suite, case) for suite in args.suite for case in suites.load(suite)]
         if args.only:
             cases = [(s, c) for s, c in cases if c.name in args.only]
@@ -65,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"No case is named {' or '.join(args.only)} in {', '.join(args.suite)}.")
         if args.check:
             return _check(cases, peers)
-        _time(cases, peers, Plan(args.pairs, args.seconds), args.json)
+        _time(cases, peers, Plan(args.pairs, args.seconds, not args.no_rivals), args.json)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -78,9 +82,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks.throughput", description=summary, epilog=details, formatter_class=raw)
     parser.add_argument("--suite", nargs="+", default=["step"], help=f"of {', '.join(suites.names())}")
     parser.add_argument("--peers", type=lambda s: s.split(","), default=[], help=f"of {', '.join(PEERS)}, by commas")
+    parser.add_argument("--peer-python", nargs="+", default=[], metavar="PEER=PYTHON", help="where a peer is installed")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows only")
     parser.add_argument("--pairs", type=int, default=Plan.pairs, help="pairs of turns, at least one (default 5)")
     parser.add_argument("--seconds", type=float, default=Plan.seconds, help="of one turn (default 2)")
+    parser.add_argument("--no-rivals", action="store_true", help="not against other forms of our own")
     parser.add_argument("--json", type=Path, metavar="PATH", help="where to write the rows")
     parser.add_argument("--check", action="store_true", help="compare losses with the peers' instead of timing")
     args = parser.parse_args(argv)
@@ -89,10 +95,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _known(name: str, known: Mapping[str, Peer]) -> Peer:
-    if name not in known:
-        raise UserError(f"There is no peer {name!r}{nearest(name, known)}.")
-    return known[name]
+def _peers(names: Sequence[str], installed: Sequence[str]) -> list[Peer]:
+    """The peers of those names; `installed` has "name=python" for those that need no environment of ours."""
+    pythons: dict[str, str] = {}
+    for given in installed:
+        name, _, pythons[name] = given.partition("=")
+    for name in (*names, *pythons):
+        if name not in PEERS:
+            raise UserError(f"There is no peer {name!r}{nearest(name, PEERS)}.")
+    for name, python in pythons.items():
+        if not shutil.which(python):
+            raise UserError(f"--peer-python {name}={python}: there is no such program.")
+    return [replace(PEERS[name], python=pythons.get(name, "")) for name in names]
 
 
 def _time(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer], plan: Plan, path: Path | None) -> None:
@@ -100,9 +114,10 @@ def _time(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer], plan: Plan, 
     load = machine.load_average()
     if load > machine.QUIET_LOAD:
         print(f"warning: load average {load:.2f}: something else is running here; do not trust the figures.")
-    peak = measure_peak(sys.executable)
+    device, peak = measure_peak(sys.executable)
+    plan = replace(plan, device=device)
     where = {"hardware": machine.hardware(), "peak": peak, "commit": machine.commit(), "load_average": load}
-    print(f"{where['hardware']['cpu']}, {where['hardware']['cores']} cores, commit {where['commit'][:12]}")
+    print(f"{where['hardware']['cpu']}, {where['hardware']['cores']} cores, {device}, commit {where['commit'][:12]}")
     rates = {name: rate / 1e9 for name, rate in peak["matmul_flops_per_s"].items()}
     print(f"matrix products: {rates['fp32']:.0f} GFLOP/s in fp32, {rates['bf16']:.0f} in bf16; ", end="")
     print(f"copy: {peak['copy_bytes_per_s'] / 1e9:.0f} GB/s")
@@ -120,11 +135,11 @@ def _time(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer], plan: Plan, 
             path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
-def measure_peak(python: str) -> dict[str, Any]:
-    """`matmul_flops_per_s` by precision and `copy_bytes_per_s`, of our own worker's device."""
+def measure_peak(python: str) -> tuple[str, dict[str, Any]]:
+    """Our own worker's device, and its `matmul_flops_per_s` by precision and `copy_bytes_per_s`."""
     with Worker(suites.ours(python), Case("peak", None, "peak").job()) as worker:
         costs = worker.costs()
-    return {name: costs[name] for name in ("matmul_flops_per_s", "copy_bytes_per_s")}
+    return worker.facts["device"], {name: costs[name] for name in ("matmul_flops_per_s", "copy_bytes_per_s")}
 
 
 def compare(
@@ -135,14 +150,22 @@ def compare(
     ours_command = suites.ours(python)
     turns: list[float] = []
     against: dict[str, Any] = {}
-    with Worker(ours_command, case.job()) as ours:
-        for name, changes in case.rivals.items():
-            turns += _duel(ours, name, {name: (ours_command, replace(case, **changes).job())}, plan, against)
-        for peer in peers:
-            if names := _variants(peer, case):
-                command = peer.command()
-                variants = {v: (command, case.job() | {"variant": v}) for v in names}
-                turns += _duel(ours, peer.name, variants, plan, against)
+    opponents: dict[str, Opponent] = {}
+    for name, changes in case.rivals.items() if plan.rivals else ():
+        opponents[name] = {name: (ours_command, replace(case, **changes).job())}
+    for peer in peers:
+        if names := _variants(peer, case, plan.device):
+            command = peer.command()
+            opponents[peer.name] = {v: (command, case.job() | {"variant": v}) for v in names}
+    with contextlib.ExitStack() as stack:
+        # On a card all start at once, since the host has cores to spare; on CPU each would slow the others.
+        together = plan.device != "cpu"
+        pool = stack.enter_context(ThreadPoolExecutor(16 if together else 1))
+        early = {name: _start(opponent, pool, stack) for name, opponent in opponents.items() if together}
+        ours = stack.enter_context(Worker(ours_command, case.job()))
+        for name, opponent in opponents.items():
+            starting = early.get(name) or _start(opponent, pool, stack)
+            turns += _duel(ours, name, starting, plan, against)
         if not turns:
             steps = measure.turn_steps(ours, plan.seconds)
             turns = [ours.turn(steps) for _ in range(plan.pairs)]
@@ -166,35 +189,52 @@ def compare(
     return row | {theirs["key"]: theirs["ratio"] for theirs in against.values()}
 
 
-def _variants(peer: Peer, case: Case) -> tuple[str, ...]:
-    return peer.variants(case) if case.peers is None or peer.name in case.peers else ()
+Opponent = Mapping[str, tuple[Command, Job]]
+"""How to start each variant."""
+
+
+def _start(opponent: Opponent, pool: Executor, stack: contextlib.ExitStack) -> dict[str, "Future[Worker]"]:
+    """Every variant, as the pool has room; `stack` closes what is left of them."""
+
+    def closed(future: "Future[Worker]") -> None:
+        if not future.exception():
+            future.result().close()
+
+    starting = {variant: pool.submit(Worker, *given) for variant, given in opponent.items()}
+    for future in starting.values():
+        stack.callback(closed, future)
+    return starting
+
+
+def _variants(peer: Peer, case: Case, device: str) -> tuple[str, ...]:
+    return peer.variants(case, device) if case.peers is None or peer.name in case.peers else ()
 
 
 def _duel(
-    ours: Worker, name: str, variants: Mapping[str, tuple[Command, Job]], plan: Plan, against: dict[str, Any]
+    ours: Worker, name: str, starting: Mapping[str, "Future[Worker]"], plan: Plan, against: dict[str, Any]
 ) -> list[float]:
-    """Our turns against the fastest of `variants`; theirs go into `against[name]`.
+    """Our turns against the fastest variant of those that are starting; theirs go into `against[name]`.
 
     A variant that does not start is reported there, and is fatal only where none does.
     """
     with contextlib.ExitStack() as stack:
         workers, failed, times = {}, {}, {}
-        for variant, (command, job) in variants.items():
+        for variant, start in starting.items():
             try:
-                workers[variant] = stack.enter_context(Worker(command, job))
+                workers[variant] = stack.enter_context(start.result())
             except RuntimeError as error:
                 failed[variant] = str(error)
         if not workers:
             raise RuntimeError("\n".join(failed.values()))
         best = next(iter(workers))
-        if len(variants) > 1:
+        if len(starting) > 1:
             best, times = measure.fastest(workers, plan.seconds)
         for variant in workers.keys() - {best}:
             workers[variant].close()
         theirs = workers[best]
         a, b = measure.alternate(ours, theirs, plan.pairs, plan.seconds)
         against[name] = {
-            "key": f"ratio_to_best_{name}" if len(variants) > 1 else f"ratio_to_{name}",
+            "key": f"ratio_to_best_{name}" if len(starting) > 1 else f"ratio_to_{name}",
             "ratio": measure.ratio(a, b),
             "ratios": [other / mine for mine, other in zip(a, b, strict=True)],
             "step_ms": measure.summary(b),
@@ -216,10 +256,10 @@ def _check(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer]) -> int:
     failures = checked = 0
     for _, case in cases:
         case = suites.deterministic(case)
-        variants = [(peer, variant) for peer in peers for variant in _variants(peer, case)]
-        if not variants:
-            continue
         with tempfile.TemporaryDirectory() as folder, Worker(suites.ours(sys.executable), case.job(check=True)) as ours:
+            variants = [(peer, variant) for peer in peers for variant in _variants(peer, case, ours.facts["device"])]
+            if not variants:
+                continue
             path = str(Path(folder) / "given.npz")
             mine = ours.losses(CHECK_STEPS, path)
             for peer, variant in variants:

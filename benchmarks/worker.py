@@ -14,6 +14,7 @@ from benchmarks.protocol import Job
 from jaxgen.memory import huge_pages
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 QUIET_IDLE = 0.02
 """The share of a core that a waiting worker may burn; more means that it spins and slows the other down."""
 
@@ -29,7 +30,8 @@ class Command:
 class Worker:
     """A worker process: built and warmed up when the constructor returns, asleep between turns.
 
-    Each gets large pages, as the command line does: PyTorch's steps gain from them too.
+    Each gets large pages, as the command line does: PyTorch's steps gain from them too. On a card, which several
+    workers share, JAX takes memory as it needs it.
 
     Raises `RuntimeError` with the worker's own words where it fails, dies or does not answer within `timeout` seconds.
     """
@@ -41,7 +43,7 @@ class Worker:
         self._process = subprocess.Popen(
             command.argv,
             cwd=ROOT,
-            env=os.environ | huge_pages() | {"PYTHONPATH": str(ROOT)} | dict(command.env),
+            env=os.environ | huge_pages() | SHARED | {"PYTHONPATH": str(ROOT)} | dict(command.env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -16,6 +16,7 @@ import jax
 from flax import linen as nn
 
 import jaxgen
+from benchmarks.ours.call import Call
 from benchmarks.ours.step import PlainStep
 from benchmarks.protocol import Contestant, Job
 from jaxgen import config as config_module
@@ -63,4 +64,5 @@ def article(config: Config) -> Built:
 
 
 def build(job: Job) -> Contestant:
-    return PlainStep(job, article)
+    """With option `steps_per_call` a call of so many steps, as kind `call`."""
+    return Call(job, article) if "steps_per_call" in job["options"] else PlainStep(job, article)

@@ -1,5 +1,6 @@
 """A call of K steps as a run makes them. Option `steps_per_call`: K."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,8 @@ from benchmarks.ours.cost import costs
 from benchmarks.ours.system import config_of, facts, images, interval
 from benchmarks.protocol import Job
 from jaxgen import parallel
+from jaxgen.assemble import Built
+from jaxgen.config import Config
 from jaxgen.data.order import call_indices
 
 EXAMPLES = 4000
@@ -19,10 +22,11 @@ EXAMPLES = 4000
 class Call:
     """K steps in one dispatch: the data lie on the device, the batches are drawn within the call."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job, assemble: Callable[[Config], Built] = jaxgen.build):
         config = config_of(job)
-        game, init, train_step = jaxgen.build(config)
-        self._config, self._k, self._done = config, job["options"]["steps_per_call"], 0
+        game, init, train_step = assemble(config)
+        self._config, self._assemble = config, assemble
+        self._k, self._done = job["options"]["steps_per_call"], 0
         # Calls enough for one penalty: the share of penalised steps is then right to within one step in a turn.
         self.unit = self._k * -(-interval(config) // self._k)
         self.facts = facts()
@@ -44,7 +48,7 @@ class Call:
         jax.block_until_ready(self._state)
 
     def costs(self) -> dict[str, Any]:
-        return costs(self._config)
+        return costs(self._config, self._assemble)
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         raise ValueError("the check takes the bare step: kind `step`")

@@ -25,26 +25,30 @@ VENVS = HERE.parent / ".venvs"
 
 @dataclass(frozen=True)
 class Peer:
-    """`variants(case)` are the ways to run its best; the fastest of them is the one that we are compared to. None where
-    the peer has no such thing."""
+    """`variants(case, device)` are the ways to run its best on a device of that name; the fastest of them is the one
+    that we are compared to. None where the peer has no such thing."""
 
     name: str
-    variants: Callable[[Case], tuple[str, ...]]
+    variants: Callable[[Case, str], tuple[str, ...]]
+    python: str = ""
+    """An interpreter that has it, where it is not to be installed."""
 
     def command(self) -> Command:
         """How to start its worker; installs it first where need be."""
-        return Command((str(environment(self.name)), "-m", f"benchmarks.peers.{self.name}.worker"))
+        return Command((self.python or str(environment(self.name)), "-m", f"benchmarks.peers.{self.name}.worker"))
 
 
-def _torch(case: Case) -> tuple[str, ...]:
-    """`compile` runs on the memory format that suits the networks: channels_last for convolutions."""
-    if not (HERE / "torch" / f"{case.kind}.py").exists() or (case.config and case.config.precision != "fp32"):
+def _torch(case: Case, device: str) -> tuple[str, ...]:
+    """`compile` runs on the memory format that suits the networks: channels_last for convolutions. On a card its
+    programs are also replayed as CUDA graphs."""
+    if not (HERE / "torch" / f"{case.kind}.py").exists():
         return ()
     convolves = case.kind == "layer" or (case.config and isinstance(case.config.model, Conv | ConvVAE))
-    return ("eager", "channels_last", "compile") if convolves else ("eager", "compile")
+    compiled = ("compile",) if device == "cpu" else ("compile", "compile_graphs")
+    return ("eager", *("channels_last",) * bool(convolves), *compiled)
 
 
-def _artifex(case: Case) -> tuple[str, ...]:
+def _artifex(case: Case, device: str) -> tuple[str, ...]:
     """`own` networks, and where `same` are of its kind, ours on its objectives: its peers/artifex/step.py says more."""
     if case.kind != "step" or not case.config or case.config.precision != "fp32":
         return ()

@@ -1,4 +1,4 @@
-"""What does bfloat16 save? Each system in it, in turns with fp32."""
+"""What does bfloat16 save? Each system in it, in turns with fp32, and with the peers in bfloat16."""
 
 from dataclasses import replace
 
@@ -10,9 +10,10 @@ CASES = tuple(
         f"{case.name}_bf16",
         replace(case.config, precision="bf16"),
         case.kind,
+        case.options,
         rivals={"fp32": {"config": case.config}},
         pairs=3,
     )
     for case in STEPS
-    if case.config and case.kind == "step"
+    if case.config
 )

@@ -13,8 +13,8 @@ primitives, all linear in x, y and w:
     filter    w = conv^T(x, y)
 
 and the gradient of each is made of the other two, to any order. Forward-mode differentiation is not defined. On CPU
-`convolution_cpu` computes them, with reasons and figures; elsewhere XLA does, which calls the vendor's library for
-exactly these three (not measured yet).
+`convolution_cpu` computes them, with reasons and figures. On NVIDIA cards they are cuDNN's own three, and
+`convolution_cuda` chooses the one that it is asked for; elsewhere they are left to XLA as they stand.
 
 A kernel w is [*kernel, I, O], or with `out_first` [*kernel, O, I], as a transposed convolution has it: a layer's
 gradient then comes in the layout of its parameter. Swapped afterwards, the swap is fused into whatever uses the
@@ -31,7 +31,7 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from jaxgen.models import convolution_cpu
+from jaxgen.models import convolution_cpu, convolution_cuda
 from jaxgen.models.convolution_cpu import Pads, in_first, native_forward
 from jaxgen.types import Array
 
@@ -43,6 +43,7 @@ def conv(x: Array, w: Array, strides: tuple[int, ...], pads: Pads, out_first: bo
         x,
         w,
         cpu=partial(convolution_cpu.forward, strides=strides, pads=pads, out_first=out_first),
+        cuda=lambda x, w: convolution_cuda.forward(x, in_first(w, out_first), strides, pads),
         default=lambda x, w: native_forward(x, in_first(w, out_first), strides, pads),
     )
 
@@ -56,7 +57,8 @@ def conv_adjoint(
         y,
         w,
         cpu=partial(convolution_cpu.adjoint, strides=strides, pads=pads, big=big, out_first=out_first),
-        default=lambda y, w: _native_adjoint(y, in_first(w, out_first), strides, pads, big),
+        cuda=lambda y, w: _adjoint(convolution_cuda.forward, y, in_first(w, out_first), strides, pads, big),
+        default=lambda y, w: _adjoint(native_forward, y, in_first(w, out_first), strides, pads, big),
     )
 
 
@@ -91,18 +93,24 @@ def _filter(
         x,
         y,
         cpu=partial(convolution_cpu.filter_gradient, strides=strides, pads=pads, kernel=kernel, out_first=out_first),
-        default=lambda x, y: in_first(_native_filter(x, y, strides, pads, kernel), out_first),
+        cuda=lambda x, y: in_first(_gradient(convolution_cuda.forward, x, y, strides, pads, kernel), out_first),
+        default=lambda x, y: in_first(_gradient(native_forward, x, y, strides, pads, kernel), out_first),
     )
 
 
-def _native_filter(x: Array, y: Array, strides: tuple[int, ...], pads: Pads, kernel: tuple[int, ...]) -> Array:
+Forward = Callable[[Array, Array, Sequence[int], Pads], Array]
+
+
+def _gradient(
+    forward: Forward, x: Array, y: Array, strides: tuple[int, ...], pads: Pads, kernel: tuple[int, ...]
+) -> Array:
     w = jax.ShapeDtypeStruct((*kernel, x.shape[-1], y.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda w: native_forward(x, w, strides, pads), w)(y)[0]
+    return jax.linear_transpose(lambda w: forward(x, w, strides, pads), w)(y)[0]
 
 
-def _native_adjoint(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
+def _adjoint(forward: Forward, y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
     x = jax.ShapeDtypeStruct((y.shape[0], *big, w.shape[-2]), y.dtype)
-    return jax.linear_transpose(lambda x: native_forward(x, w, strides, pads), x)(y)[0]
+    return jax.linear_transpose(lambda x: forward(x, w, strides, pads), x)(y)[0]
 
 
 class Conv(nn.Module):

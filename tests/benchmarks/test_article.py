@@ -62,13 +62,13 @@ def test_noise_of_another_size_is_refused():
 
 
 def test_torch_has_it_and_artifex_has_not():
-    assert peers.PEERS["torch"].variants(CASE) == ("eager", "channels_last", "compile")
-    assert peers.PEERS["artifex"].variants(CASE) == ()
+    assert peers.PEERS["torch"].variants(CASE, "cpu") == ("eager", "channels_last", "compile")
+    assert peers.PEERS["artifex"].variants(CASE, "cpu") == ()
 
 
 def test_artifex_takes_our_pair_where_it_convolves():
     artifex = peers.PEERS["artifex"]
-    assert artifex.variants(CASES["dcgan_28"]) == ("own", "same")
-    assert artifex.variants(CASES["digits_gan"]) == artifex.variants(CASES["conv_vae"]) == ("own",)
+    assert artifex.variants(CASES["dcgan_28"], "cpu") == ("own", "same")
+    assert artifex.variants(CASES["digits_gan"], "cpu") == artifex.variants(CASES["conv_vae"], "cpu") == ("own",)
     assert CASE.config
-    assert artifex.variants(replace(CASE, kind="step", config=replace(CASE.config, precision="bf16"))) == ()
+    assert artifex.variants(replace(CASE, kind="step", config=replace(CASE.config, precision="bf16")), "cpu") == ()

@@ -59,14 +59,27 @@ def test_requirements_are_pinned(name):
 def test_torch_runs_channels_last_for_convolutions_only():
     by_name = {case.name: case for case in suites.load("step")}
     torch = peers.PEERS["torch"]
-    assert torch.variants(by_name["dcgan_28"]) == ("eager", "channels_last", "compile")
-    assert torch.variants(by_name["digits_gan"]) == ("eager", "compile")
-    assert "channels_last" in torch.variants(by_name["conv_vae"])
+    assert torch.variants(by_name["dcgan_28"], "cpu") == ("eager", "channels_last", "compile")
+    assert torch.variants(by_name["digits_gan"], "cpu") == ("eager", "compile")
+    assert "channels_last" in torch.variants(by_name["conv_vae"], "cpu")
+
+
+def test_torch_replays_graphs_on_a_card_only():
+    case = suites.load("step")[0]
+    assert peers.PEERS["torch"].variants(case, "NVIDIA H100") == ("eager", "compile", "compile_graphs")
+
+
+def test_an_interpreter_that_has_the_peer_is_not_installed_again(monkeypatch):
+    monkeypatch.setattr(peers, "environment", lambda name: pytest.fail("installed"))
+    command = replace(peers.PEERS["torch"], python="/opt/python").command()
+    assert command.argv == ("/opt/python", "-m", "benchmarks.peers.torch.worker")
 
 
 def test_a_peer_has_no_variant_of_what_it_can_not_run():
     case, torch = suites.load("step")[0], peers.PEERS["torch"]
-    assert torch.variants(replace(case, kind="call"))
-    assert torch.variants(replace(case, kind="knitting")) == ()
+    assert torch.variants(replace(case, kind="call"), "cpu")
+    assert torch.variants(replace(case, kind="knitting"), "cpu") == ()
     assert case.config
-    assert torch.variants(replace(case, config=replace(case.config, precision="bf16"))) == ()
+    bf16 = replace(case, config=replace(case.config, precision="bf16"))
+    assert torch.variants(bf16, "cpu")
+    assert peers.PEERS["artifex"].variants(bf16, "cpu") == ()

@@ -35,7 +35,7 @@ class PaperPeer(Peer):
 def paper(monkeypatch):
     """Both sides are processes that sleep 1 ms a step."""
     monkeypatch.setattr(suites, "ours", lambda python: PAPER)
-    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case: ("eager", "compile"))})
+    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case, device: ("eager", "compile"))})
 
 
 def given(monkeypatch, **job):
@@ -75,7 +75,7 @@ def test_a_row_of_several_devices_and_of_other_things_than_examples(monkeypatch)
 
 
 def test_the_peak_is_measured_by_a_worker_of_its_own():
-    assert throughput.measure_peak(sys.executable) == PEAK
+    assert throughput.measure_peak(sys.executable) == ("paper", PEAK)
 
 
 def test_a_row_with_a_rival_and_a_peer():
@@ -93,7 +93,7 @@ def test_a_row_with_a_rival_and_a_peer():
 
 
 def test_a_peer_that_has_no_such_thing_leaves_no_trace():
-    nothing = PaperPeer("torch", lambda case: ())
+    nothing = PaperPeer("torch", lambda case, device: ())
     assert compare(CASE, [nothing], PLAN, PEAK)["against"] == {}
     unasked = Case("paper", CASE.config, peers=("artifex",))
     assert compare(unasked, list(throughput.PEERS.values()), PLAN, PEAK)["against"] == {}
@@ -161,7 +161,7 @@ def test_the_check_tells_same_from_different(monkeypatch, capsys):
 
 def test_a_check_of_nothing_is_a_mistake(monkeypatch, capsys):
     monkeypatch.setattr(suites, "load", lambda name: (CASE,))
-    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case: ())})
+    monkeypatch.setattr(throughput, "PEERS", {"torch": PaperPeer("torch", lambda case, device: ())})
     assert throughput.main(["--check", "--peers", "torch"]) == 2
     assert "nothing was checked" in capsys.readouterr().err
 

@@ -8,10 +8,22 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
+from jaxgen.models import filters
 from jaxgen.models.resample import DownConv, UpConv, average_down, bilinear_up, blur, nearest_up
 
 SPACES = [(7,), (6, 5), (4, 5, 3)]
 every_space = pytest.mark.parametrize("space", SPACES)
+
+
+@pytest.fixture(params=["cpu", "default"])
+def form(request, monkeypatch):
+    """CPU's form of the filters, and the one for all other backends, which runs here too."""
+    name = request.param
+    choose = lambda *args, **forms: forms.get(name, forms["default"])(*args)  # noqa: E731
+    monkeypatch.setattr(filters.lax, "platform_dependent", choose)
+    jax.clear_caches()
+    yield name
+    jax.clear_caches()
 
 
 def inputs(space, batch=2, channels=3):
@@ -88,7 +100,7 @@ def assert_same(ours, plain, x):
             np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(float(jnp.abs(b).max()), 1))
 
 
-def test_blur_by_hand():
+def test_blur_by_hand(form):
     x = jnp.array([4.0, 0.0, 8.0, 4.0]).reshape(1, 4, 1)
     for options, expected in [
         ({}, [2, 3, 5, 6]),
@@ -104,17 +116,17 @@ def test_blur_by_hand():
 @every_space
 @pytest.mark.parametrize("padding", ["zero", "reflect", "edge"])
 @pytest.mark.parametrize(("length", "stride"), [(3, 1), (3, 2), (4, 1), (4, 2), (5, 2), (2, 1)])
-def test_blur_is_a_depthwise_convolution(space, padding, length, stride):
+def test_blur_is_a_depthwise_convolution(space, padding, length, stride, form):
     x = inputs(space)
     assert_same(lambda x: blur(x, length, stride, padding), lambda x: plain_blur(x, length, stride, padding), x)
 
 
-def test_blur_of_an_axis_shorter_than_the_filter():
+def test_blur_of_an_axis_shorter_than_the_filter(form):
     x = inputs((2, 1))
     assert_same(lambda x: blur(x, 5, 1, "zero"), lambda x: plain_blur(x, 5, 1, "zero"), x)
 
 
-def test_resampling_by_hand():
+def test_resampling_by_hand(form):
     x = jnp.array([4.0, 8.0]).reshape(1, 2, 1)
     np.testing.assert_allclose(nearest_up(x)[0, :, 0], [4, 4, 8, 8])
     np.testing.assert_allclose(bilinear_up(x)[0, :, 0], [4, 5, 7, 8])
@@ -123,7 +135,7 @@ def test_resampling_by_hand():
 
 @every_space
 @pytest.mark.parametrize("name", RESAMPLINGS)
-def test_resamplings_are_their_definitions(name, space):
+def test_resamplings_are_their_definitions(name, space, form):
     assert_same(*RESAMPLINGS[name], inputs(space))
 
 

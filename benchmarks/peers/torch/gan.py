@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import relu, softplus
 
+from benchmarks.peers.torch.device import DEVICE, new_step, prepared
 from benchmarks.peers.torch.optim import Average, Optimiser
 
 Tensor = torch.Tensor
@@ -33,7 +34,8 @@ class GANStep:
         game: Mapping[str, Any],
         z_dim: int,
         joint: bool,
-        compiled: bool,
+        variant: str,
+        precision: str,
         sgd: float,
     ):
         if game["critic_steps"] != 1 or game["classes"]:
@@ -51,15 +53,18 @@ class GANStep:
         self._every = game["penalty_every"]
         self._weight = game["penalty_weight"] * game["penalty_every"]
         self._step = 0
-        wrap = torch.compile if compiled else lambda f: f
-        self._generate, self._disc_loss, self._gen_loss = map(wrap, (gen, self._disc_loss_of, self._gen_loss_of))
+        self._variant = variant
+        functions = (gen, self._disc_loss_of, self._gen_loss_of)
+        self._generate, self._disc_loss, self._gen_loss = map(prepared(variant, precision), functions)
+        # Not compiled: torch.compile refuses the second derivatives.
+        self._penalised = prepared("eager", precision)(self._penalised_of)
 
     def __call__(self, x: Tensor, z: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(critic, generator) losses before each's update; `z` [B, Z] is drawn where it is not given."""
-        fake = self._generate(torch.randn(len(x), self._z_dim) if z is None else z)
+        new_step(self._variant)
+        fake = self._generate(torch.randn(len(x), self._z_dim, device=DEVICE) if z is None else z)
         self._critic_learns(True)
         if self._at and self._step % self._every == 0:
-            # Not compiled: torch.compile refuses the second derivatives.
             d_loss, penalty = self._penalised(x, fake.detach())
             self._disc_tx.update(d_loss + self._weight * penalty)
         else:
@@ -79,22 +84,26 @@ class GANStep:
     def _logits(self, x: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Of real and fake [B]; in one pass where the critic does not mix examples."""
         if self._joint:
-            real_logit, fake_logit = self.disc(torch.cat([x, fake]))[:, 0].chunk(2)
+            real_logit, fake_logit = self._criticise(torch.cat([x, fake])).chunk(2)
             return real_logit, fake_logit
-        return self.disc(x)[:, 0], self.disc(fake)[:, 0]
+        return self._criticise(x), self._criticise(fake)
+
+    def _criticise(self, x: Tensor) -> Tensor:
+        """Logits [B] in fp32."""
+        return self.disc(x)[:, 0].float()
 
     def _disc_loss_of(self, x: Tensor, fake: Tensor) -> Tensor:
         return self._loss(*self._logits(x, fake))[0].mean()
 
     def _gen_loss_of(self, x: Tensor, fake: Tensor) -> Tensor:
-        fake_logit = self.disc(fake)[:, 0]
+        fake_logit = self._criticise(fake)
         real_logit = fake_logit  # any number: only a relativistic generator looks at real examples
         if self._relativistic:
             with torch.no_grad():
-                real_logit = self.disc(x)[:, 0]
+                real_logit = self._criticise(x)
         return self._loss(real_logit, fake_logit)[1].mean()
 
-    def _penalised(self, x: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def _penalised_of(self, x: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and half the squared gradient norm of the logits at real (r1) and fake (r2) examples."""
         x = x.detach().requires_grad_("r1" in self._at)
         fake = fake.requires_grad_("r2" in self._at)

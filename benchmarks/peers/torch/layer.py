@@ -2,7 +2,6 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +9,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from benchmarks.peers.torch import device
+from benchmarks.peers.torch.device import DEVICE, new_step, prepared
 from benchmarks.protocol import Job
 
 Tensor = torch.Tensor
 
 
 class Layer:
-    """One layer in one variant: `eager` (contiguous), `channels_last` or `compile` (of channels_last)."""
+    """One layer in one variant: `eager` (contiguous), `channels_last` or a compiled one (of channels_last)."""
 
     unit = 1
 
@@ -25,8 +26,11 @@ class Layer:
         self._channels_last = job["variant"] != "eager"
         self._gradients = options["gradients"]
         function = operation(options)
-        self._apply = torch.compile(function) if job["variant"] == "compile" else function
-        self.facts = {"device": "cpu", "versions": {"torch": torch.__version__, "python": platform.python_version()}}
+        if job["sgd"]:
+            device.exact()
+        self._variant = job["variant"]
+        self._apply = prepared(self._variant)(function)
+        self.facts = device.facts()
         rng = np.random.default_rng(0)
         x = rng.normal(size=(options["batch"], *options["shape"]))
         params = [0.1 * rng.normal(size=shape) for shape in parameter_shapes(options)]
@@ -35,6 +39,10 @@ class Layer:
     def run(self, steps: int) -> None:
         for _ in range(steps):
             self._step()
+        device.finish()
+
+    def costs(self) -> dict[str, Any]:
+        return device.costs()
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         with np.load(path) as given:
@@ -48,6 +56,7 @@ class Layer:
         return [[_probed(a, i) for a in out] for i in range(steps)]
 
     def _step(self) -> tuple[Tensor, ...]:
+        new_step(self._variant)
         if not self._gradients:
             with torch.no_grad():
                 return (self._apply(*self._inputs),)
@@ -67,7 +76,7 @@ class Layer:
     def _formatted(self, t: Tensor) -> Tensor:
         formats = {4: torch.channels_last, 5: torch.channels_last_3d}
         last = self._channels_last and t.ndim in formats
-        return t.contiguous(memory_format=formats[t.ndim] if last else torch.contiguous_format).detach()
+        return t.to(DEVICE).contiguous(memory_format=formats[t.ndim] if last else torch.contiguous_format).detach()
 
 
 build = Layer
@@ -136,7 +145,7 @@ def _layer_norm(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
 def _blur(options: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
     length, channels, stride = options.get("length", 3), options["shape"][-1], options.get("stride", 1)
     row = torch.tensor({3: [1.0, 2, 1], 4: [1.0, 3, 3, 1]}[length]) / 2 ** (length - 1)
-    kernel = torch.outer(row, row)[None, None].repeat(channels, 1, 1, 1)
+    kernel = torch.outer(row, row)[None, None].repeat(channels, 1, 1, 1).to(DEVICE)
 
     def blur(x: Tensor) -> Tensor:
         if length % 2:
@@ -162,7 +171,7 @@ def _to_torch(p: np.ndarray, options: Mapping[str, Any], index: int) -> Tensor:
 
 def _from_torch(g: Tensor, ndim: int, options: Mapping[str, Any], index: int) -> np.ndarray:
     """The inverse of `_to_torch`."""
-    a = g.detach().numpy()
+    a = g.detach().cpu().numpy()
     if ndim == 1:
         return a
     if _transposed(options, index):
@@ -175,7 +184,7 @@ def _channels_to_front(x: np.ndarray) -> Tensor:
 
 
 def _channels_to_back(y: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(y.detach().movedim(1, -1).numpy())
+    return np.ascontiguousarray(y.detach().movedim(1, -1).cpu().numpy())
 
 
 def _probed(a: np.ndarray, i: int) -> float:

@@ -2,60 +2,64 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
-import platform
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.peers.torch import networks
+from benchmarks.peers.torch import device, networks
+from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.gan import GANStep
 from benchmarks.peers.torch.vae import VAEStep
 from benchmarks.protocol import Job
 
 
 class TorchStep:
-    """One system in one variant: `eager`, `channels_last` or `compile` (which takes channels_last for convolutions)."""
+    """One system in one variant: `eager`, `channels_last`, or a compiled one (of channels_last for convolutions)."""
 
     def __init__(self, job: Job):
         config, sgd = job["config"], job["sgd"]
-        if config["precision"] != "fp32":
-            raise ValueError("the PyTorch peer runs in fp32")
+        if sgd:
+            device.exact()
         model, self._shape = config["model"], config["shape"]
         self._conv = model["type"] in ("Conv", "ConvVAE")
         self._channels_last = self._conv and job["variant"] != "eager"
-        compiled = job["variant"] == "compile"
+        how = {"variant": job["variant"], "precision": config["precision"], "sgd": sgd}
         if model.get("spectral_norm"):
             raise ValueError("the PyTorch peer has no spectral norm")
         game = config["game"]
         if game["type"] == "Adversarial":
             gen, disc = self._pair(model)
-            self._step: Any = GANStep(gen, disc, game, model["z_dim"], joint=not self._conv, compiled=compiled, sgd=sgd)
+            self._step: Any = GANStep(gen, disc, game, model["z_dim"], joint=not self._conv, **how)
             self._networks, scale = {"gen": gen, "disc": disc}, (2, -1)
         else:
             encoder, decoder = self._autoencoder(model)
-            self._step = VAEStep(encoder, decoder, game, compiled=compiled, sgd=sgd)
+            self._step = VAEStep(encoder, decoder, game, **how)
             self._networks, scale = {"encoder": encoder, "decoder": decoder}, (1, 0)
         x = np.random.default_rng(0).random((config["batch"], *self._shape)) ** 4  # mostly dark, as digits are
         self._x = self._placed(scale[0] * x + scale[1])
         self.unit = game.get("penalty_every", 1)
-        self.facts = {"device": "cpu", "versions": {"torch": torch.__version__, "python": platform.python_version()}}
+        self.facts = device.facts()
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
             self._step(self._x)
+        device.finish()
+
+    def costs(self) -> dict[str, Any]:
+        return device.costs()
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         with np.load(path) as given:
             arrays = dict(given)
         for name, network in self._networks.items():
             networks.load(network, arrays, name)
-        x, noise = self._placed(arrays["x"]), torch.from_numpy(arrays["noise"])
+        x, noise = self._placed(arrays["x"]), torch.from_numpy(arrays["noise"]).to(DEVICE)
         return [[float(loss) for loss in self._step(x, noise[i])] for i in range(steps)]
 
     def _placed(self, x: np.ndarray) -> torch.Tensor:
         """x [B, H, W, C] in the networks' layout: [B, H W C], or [B, C, H, W] in the variant's memory format."""
-        flat = torch.from_numpy(np.ascontiguousarray(x, np.float32))
+        flat = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(DEVICE)
         if not self._conv:
             return flat.flatten(1)
         image = flat.permute(0, 3, 1, 2)
@@ -65,7 +69,8 @@ class TorchStep:
         if model["type"] == "MLP":
             size = int(np.prod(self._shape))
             gen = networks.mlp([model["z_dim"], *model["gen"], size], last=[torch.nn.Tanh()])
-            return gen, networks.mlp([size, *model["disc"], 1], dropout=model["dropout"])
+            disc = networks.mlp([size, *model["disc"], 1], dropout=model["dropout"])
+            return gen.to(DEVICE), disc.to(DEVICE)
         return self._formatted(
             networks.conv_generator(model, self._shape, self._channels_last),
             networks.conv_critic(model, self._shape, self._channels_last),
@@ -75,7 +80,8 @@ class TorchStep:
         if model["type"] == "MLPVAE":
             size, widths = int(np.prod(self._shape)), model["widths"]
             encoder = networks.mlp([size, *widths, 2 * model["z_dim"]], networks.gelu)
-            return encoder, networks.mlp([model["z_dim"], *widths[::-1], size], networks.gelu)
+            decoder = networks.mlp([model["z_dim"], *widths[::-1], size], networks.gelu)
+            return encoder.to(DEVICE), decoder.to(DEVICE)
         return self._formatted(
             networks.conv_encoder(model, self._shape, self._channels_last),
             networks.conv_decoder(model, self._shape, self._channels_last),
@@ -83,7 +89,7 @@ class TorchStep:
 
     def _formatted(self, *pair: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
         layout = torch.channels_last if self._channels_last else torch.contiguous_format
-        first, second = (network.to(memory_format=layout) for network in pair)
+        first, second = (network.to(DEVICE, memory_format=layout) for network in pair)
         return first, second
 
 

@@ -2,10 +2,9 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
-import torch
-
+from benchmarks.peers.torch import device
 from benchmarks.protocol import by_kind, serve_standard_streams
 
 if __name__ == "__main__":
-    torch.set_flush_denormal(True)  # as XLA does
+    device.set_up()
     serve_standard_streams(by_kind("benchmarks.peers.torch"))
