@@ -99,7 +99,8 @@ def _peers(names: Sequence[str], installed: Sequence[str]) -> list[Peer]:
     """The peers of those names; `installed` has "name=python" for those that need no environment of ours."""
     pythons: dict[str, str] = {}
     for given in installed:
-        name, _, pythons[name] = given.partition("=")
+        name, _, python = given.partition("=")
+        pythons[name] = python
     for name in (*names, *pythons):
         if name not in PEERS:
             raise UserError(f"There is no peer {name!r}{nearest(name, PEERS)}.")

@@ -60,5 +60,8 @@ def _flops(config: Config, assemble: Assemble) -> float:
     if getattr(config.game, "classes", 0):
         batch["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)
     state = jax.eval_shape(partial(init, game=game), jax.random.key(0), batch)
-    traced = jit_step(train_step).trace(state, batch, game=game)
-    return traced.lower(lowering_platforms=("tpu",)).cost_analysis()["flops"]
+    # By the CPU's client: those for cards do not analyse what is not compiled.
+    with jax.default_device(jax.devices("cpu")[0]):
+        traced = jit_step(train_step).trace(state, batch, game=game)
+        analysis = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
+    return analysis["flops"]

@@ -9,7 +9,7 @@ from benchmarks import suites, table, throughput
 from benchmarks.peers import Peer
 from benchmarks.suites import Case
 from benchmarks.throughput import Plan, compare
-from benchmarks.worker import Command
+from benchmarks.worker import Command, Worker
 from jaxgen.config import MLP, Adversarial, Config
 
 PAPER = Command((sys.executable, str(Path(__file__).parent / "paper_worker.py")))
@@ -92,6 +92,29 @@ def test_a_row_with_a_rival_and_a_peer():
     json.dumps(row)
 
 
+def test_on_a_card_all_sides_start_at_once(monkeypatch):
+    case = Case("paper", CASE.config, rivals={"call_1": {"options": {"steps_per_call": 1}}}, pairs=2)
+    alive = []
+
+    class Counted(Worker):
+        def __init__(self, *args):
+            alive.append(len(alive))
+            super().__init__(*args)
+
+        def turn(self, steps):
+            assert len(alive) == 4  # ours, the rival, and two variants
+            return super().turn(steps)
+
+    monkeypatch.setattr(throughput, "Worker", Counted)
+    row = compare(case, list(throughput.PEERS.values()), replace(PLAN, device="card"), PEAK)
+    assert row.keys() == ROW | {"ratio_to_call_1", "ratio_to_best_torch"}
+
+
+def test_rivals_can_be_left_out():
+    case = Case("paper", CASE.config, rivals={"call_1": {"options": {"steps_per_call": 1}}})
+    assert compare(case, [], replace(PLAN, rivals=False), PEAK)["against"] == {}
+
+
 def test_a_peer_that_has_no_such_thing_leaves_no_trace():
     nothing = PaperPeer("torch", lambda case, device: ())
     assert compare(CASE, [nothing], PLAN, PEAK)["against"] == {}
@@ -134,6 +157,8 @@ def test_the_command_prints_a_table_and_writes_rows(monkeypatch, tmp_path, capsy
     [
         (["--suite", "stop"], "did you mean 'step'"),
         (["--peers", "touch"], "did you mean 'torch'"),
+        (["--peer-python", "touch=python3"], "did you mean 'torch'"),
+        (["--peer-python", "torch=no/such/python"], "there is no such program"),
         (["--only", "nothing"], "No case is named nothing"),
         (["--check"], "add --peers torch"),
     ],
