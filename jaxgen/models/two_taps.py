@@ -6,15 +6,18 @@ the products on two axes, 27/64 on three. They come as dots of 200 to 250 GFLOP/
 and the dots is 2.25 or 3.4 times the size of the block array: so all is made in parts of the batch that stay in the
 cache.
 
-Two EPYC cores, ms, this form against `convolution_cpu`'s other ones (jax 0.10.2, minima):
+Two EPYC cores, ms, this form against `convolution_cpu`'s other ones (jax 0.10.2, minima, `out_first`):
 
                                    adjoint       forward       filter gradient
-    128 x 28x28x64, 14x14x128      16.5 | 23.2   17.8 | 19.4   23.7 | 28.2
-    32 x 32x32x128, 16x16x256      18.2 | 24.8   19.7 | 24.3   24.5 | 32.9
-    32 x 16x16x256, 8x8x512        18.4 | 23.1   19.0 | 21.2   45.3 | 26.4: nine large sums at each part
-    128 x 14x14x128, 7x7x256       17.4 | 17.4   18.6 | 17.3   24.5 | 22.2: products with the padding of an odd size
+    128 x 28x28x64, 14x14x128      15.5 | 20     16 | 18       20 | 27
+    128 x 14x14x128, 7x7x256       13.9 | 17     12.4 | 16.8   16.5 | 23
+    128 x 14x14x64, 7x7x128        4.2 | 4.3     4.1 | 3.8     5.3 | 5.6
+    32 x 64x64x64, 32x32x128       20 | 31       23 | 24       27 | 39
+    32 x 32x32x128, 16x16x256      16.6 | 23     18 | 24       21 | 31
+    32 x 16x16x256, 8x8x512        14.5 | 20     19 | 20       18 | 28
+    32 x 8x8x512, 4x4x1024         21 | 23       26 | 24       21 | 39
     128 x 28x28x32, 14x14x64       6.4 | 5.9: few channels
-    16 x 16x32x32x32, 8x16x16x64   23.7 | 159    30 | 94       37 | 511: XLA's convolutions on three axes are bad
+    16 x 16x32x32x32, 8x16x16x64   21.5 | 159    20 | 94       25 | 511: XLA's convolutions on three axes are bad
 """
 
 import itertools

@@ -1,5 +1,7 @@
 """Blur and resampling against their definitions: values, gradients of both orders, 1 to 3 axes, other platforms."""
 
+from functools import partial
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -13,17 +15,6 @@ from jaxgen.models.resample import DownConv, UpConv, average_down, bilinear_up, 
 
 SPACES = [(7,), (6, 5), (4, 5, 3)]
 every_space = pytest.mark.parametrize("space", SPACES)
-
-
-@pytest.fixture(params=["cpu", "default"])
-def form(request, monkeypatch):
-    """CPU's form of the filters, and the one for all other backends, which runs here too."""
-    name = request.param
-    choose = lambda *args, **forms: forms.get(name, forms["default"])(*args)  # noqa: E731
-    monkeypatch.setattr(filters.lax, "platform_dependent", choose)
-    jax.clear_caches()
-    yield name
-    jax.clear_caches()
 
 
 def inputs(space, batch=2, channels=3):
@@ -100,7 +91,7 @@ def assert_same(ours, plain, x):
             np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(float(jnp.abs(b).max()), 1))
 
 
-def test_blur_by_hand(form):
+def test_blur_by_hand():
     x = jnp.array([4.0, 0.0, 8.0, 4.0]).reshape(1, 4, 1)
     for options, expected in [
         ({}, [2, 3, 5, 6]),
@@ -116,17 +107,17 @@ def test_blur_by_hand(form):
 @every_space
 @pytest.mark.parametrize("padding", ["zero", "reflect", "edge"])
 @pytest.mark.parametrize(("length", "stride"), [(3, 1), (3, 2), (4, 1), (4, 2), (5, 2), (2, 1)])
-def test_blur_is_a_depthwise_convolution(space, padding, length, stride, form):
+def test_blur_is_a_depthwise_convolution(space, padding, length, stride):
     x = inputs(space)
     assert_same(lambda x: blur(x, length, stride, padding), lambda x: plain_blur(x, length, stride, padding), x)
 
 
-def test_blur_of_an_axis_shorter_than_the_filter(form):
+def test_blur_of_an_axis_shorter_than_the_filter():
     x = inputs((2, 1))
     assert_same(lambda x: blur(x, 5, 1, "zero"), lambda x: plain_blur(x, 5, 1, "zero"), x)
 
 
-def test_resampling_by_hand(form):
+def test_resampling_by_hand():
     x = jnp.array([4.0, 8.0]).reshape(1, 2, 1)
     np.testing.assert_allclose(nearest_up(x)[0, :, 0], [4, 4, 8, 8])
     np.testing.assert_allclose(bilinear_up(x)[0, :, 0], [4, 5, 7, 8])
@@ -135,8 +126,34 @@ def test_resampling_by_hand(form):
 
 @every_space
 @pytest.mark.parametrize("name", RESAMPLINGS)
-def test_resamplings_are_their_definitions(name, space, form):
+def test_resamplings_are_their_definitions(name, space):
     assert_same(*RESAMPLINGS[name], inputs(space))
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """The filters' form for other backends than CPU, which runs here too."""
+    monkeypatch.setattr(filters.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@every_space
+def test_the_form_for_other_backends_is_the_same(space):
+    x = inputs(space)
+    blurs = {
+        (padding, length, stride): (partial(blur, **options), partial(plain_blur, **options))
+        for padding in ("zero", "reflect", "edge")
+        for length, stride in ((3, 1), (4, 2), (2, 1))
+        for options in [{"padding": padding, "length": length, "stride": stride}]
+    }
+    for name, (ours, plain) in (blurs | RESAMPLINGS).items():
+        found, expected = (first(f)(x) for f in (ours, plain))
+        for a, b in zip(found, expected, strict=True):
+            assert a.shape == b.shape
+            np.testing.assert_allclose(a, b, atol=1e-5, err_msg=str(name))
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4])
