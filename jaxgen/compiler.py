@@ -12,7 +12,7 @@ _CPU: dict[str, str | bool] = {
 }
 
 # XLA chooses NHWC on Hopper cards for two axes, NCHW for three and on older cards in fp32, with copies before and after
-# each: 3-D block of the benchmark on an H100 1.23 ms, with this 0.92. cuDNN has no NHWC form for fp64.
+# each: 3-D block of the benchmark on an H100 1.23 ms, with this 0.92.
 _CUDA: dict[str, str | bool] = {"xla_gpu_force_conv_nhwc": True}
 
 
@@ -21,9 +21,12 @@ def compiler_options() -> dict[str, str | bool]:
     """Options for `jax.jit(..., compiler_options=...)` or `lowered.compile(...)` on the default backend.
 
     Only the outermost `jit` takes options; `jax.pmap` takes them through `.lower(...).compile(compiler_options=...)`.
-    Empty on other backends than CPU and CUDA, and where this jaxlib does not know the option.
+    Empty on other backends than CPU and CUDA, and where this jaxlib does not know the option. On CUDA they are not for
+    programs with fp64 convolutions, which cuDNN has in the other layout only.
     """
     options = _options(jax.devices()[0].client.platform_version)
+    if not options:
+        return {}
     try:
         jax.jit(lambda x: x + 1).lower(jnp.zeros(())).compile(compiler_options=dict(options))
     except jax.errors.JaxRuntimeError:  # a later jaxlib may drop the option, as it fixes what made it needed

@@ -3,8 +3,8 @@
 Both are products with a banded matrix along each axis, the padding included. On CPU the axes come one after the other,
 each as a sum of shifted slices, with the edges computed apart: no padded copy, no window reduction and no depthwise
 convolution (which XLA does in 300 ms). Gradients are written as the same kind of sum, since the transpose of a slice is
-a padding, which is slow. Elsewhere all axes are one sum of shifted slices of x with zeros around it, which XLA makes
-one loop of.
+a padding, which is slow. Elsewhere all axes are one sum of shifted slices of x with zeros around it, meant to become
+one loop: not measured on a card yet. Axis by axis took four kernels there (`benchmarks/NOTES.md`).
 """
 
 import itertools
