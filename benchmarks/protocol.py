@@ -10,7 +10,8 @@ can alternate on the same cores without disturbing each other.
     {"do": "costs"}                             {"costs": {"peak_memory_bytes": 3e8, "peak_memory_source": "process"}}
     end of file                                 exits
 
-A reply of {"error": traceback} means that the request failed; the worker stays alive.
+A reply of {"error": traceback} means that the request failed, one of {"incomparable": reason} that the losses are of
+something else than ours; the worker stays alive.
 """
 
 import importlib
@@ -33,6 +34,10 @@ Job = dict[str, Any]
 """
 
 
+class Incomparable(Exception):  # noqa: N818 (no error: an answer)
+    """A peer computes something else than we do; the message says what."""
+
+
 class Contestant(Protocol):
     """One training step, ready to run.
 
@@ -51,8 +56,8 @@ class Contestant(Protocol):
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         """The losses of `steps` steps from given weights. Ours writes weights, batch and noise to `path`, a peer reads
-        them; both take the network's dropout as they find it (the job turns it off). A peer
-        that computes something else raises `NotImplementedError` with the reason: the check says so, and goes on."""
+        them; both take the network's dropout as they find it (the job turns it off). Raises `Incomparable` where a
+        peer computes something else: the check says so, and goes on."""
         ...
 
 
@@ -80,6 +85,8 @@ def serve(build: Callable[[Job], Contestant], requests: TextIO, replies: TextIO)
                 reply = {"costs": _costs(contestant)}
             else:
                 raise RuntimeError(f"unknown request {request['do']!r}")
+        except Incomparable as answer:
+            reply = {"incomparable": str(answer)}
         except Exception:  # the benchmark, at the other end, is who can act on it
             reply = {"error": traceback.format_exc()}
         replies.write(json.dumps(reply) + "\n")

@@ -7,9 +7,10 @@
 
 Each side is a process that keeps its step warm and sleeps while the other runs: ours, theirs, ours, theirs, on the same
 machine within a second or two, and the ratio of each pair; `ratio_to_best_torch` is the median of theirs / ours (above
-1: ours is faster). The best PyTorch variant is the fastest of eager, channels_last and torch.compile, found on the same
-machine just before. Times are of the whole step (noise, dropout masks, both updates, moving average) on one batch that
-is already in place. Run it on a machine where nothing else runs.
+1: ours is faster). The best PyTorch variant is the fastest of eager, channels_last and
+torch.compile (on a card also with CUDA graphs), found on the same machine just before. Times are of the whole step
+(noise, dropout masks, both updates, moving average) on one batch that is already in place. Run it on a machine where
+nothing else runs.
 
 A row of the JSON: `suite`, `name`, `batch`, `items` (what the batch counts), `examples_per_s` and
 `examples_per_s_per_device`, `step_ms` (over turns of about 2 s: `median`, `min`, `spread` = (max - min) / median, `n`,
@@ -36,6 +37,7 @@ from typing import Any
 
 from benchmarks import machine, measure, suites
 from benchmarks.peers import PEERS, Peer
+from benchmarks.protocol import Incomparable
 from benchmarks.suites import Case
 from benchmarks.table import notes, table_line
 from benchmarks.worker import Command, Job, Worker
@@ -49,7 +51,7 @@ CHECK_STEPS = 4
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to measure."""
+    """How to measure, and where."""
 
     pairs: int = 5
     seconds: float = 2.0  # of one turn
@@ -136,9 +138,13 @@ def _time(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer], plan: Plan, 
             path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
+def _yardstick(python: str) -> Worker:
+    return Worker(suites.ours(python), Case("peak", None, "peak").job())
+
+
 def measure_peak(python: str) -> tuple[str, dict[str, Any]]:
     """Our own worker's device, and its `matmul_flops_per_s` by precision and `copy_bytes_per_s`."""
-    with Worker(suites.ours(python), Case("peak", None, "peak").job()) as worker:
+    with _yardstick(python) as worker:
         costs = worker.costs()
     return worker.facts["device"], {name: costs[name] for name in ("matmul_flops_per_s", "copy_bytes_per_s")}
 
@@ -254,13 +260,15 @@ def _check(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer]) -> int:
     """Losses of a few SGD steps, dropout off, from our weights, batch and noise; 1 where a peer's differ."""
     if not peers:
         raise UserError("--check compares with a peer: add --peers torch.")
+    with _yardstick(sys.executable) as worker:
+        device = worker.facts["device"]
     failures = checked = 0
     for _, case in cases:
         case = suites.deterministic(case)
+        variants = [(peer, variant) for peer in peers for variant in _variants(peer, case, device)]
+        if not variants:
+            continue
         with tempfile.TemporaryDirectory() as folder, Worker(suites.ours(sys.executable), case.job(check=True)) as ours:
-            variants = [(peer, variant) for peer in peers for variant in _variants(peer, case, ours.facts["device"])]
-            if not variants:
-                continue
             path = str(Path(folder) / "given.npz")
             mine = ours.losses(CHECK_STEPS, path)
             for peer, variant in variants:
@@ -268,11 +276,7 @@ def _check(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer]) -> int:
                 try:
                     with Worker(peer.command(), case.job(check=True) | {"variant": variant}) as worker:
                         theirs = worker.losses(CHECK_STEPS, path)
-                except RuntimeError as error:
-                    # A peer says so itself that it computes something else; whatever else goes wrong is a failure.
-                    kind, _, why = str(error).strip().splitlines()[-1].partition(": ")
-                    if kind != "NotImplementedError":
-                        raise
+                except Incomparable as why:
                     print(f"{who}no check: {why}")
                     continue
                 worst = measure.loss_difference(mine, theirs)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.protocol import Job
+from benchmarks.protocol import Incomparable, Job
 from jaxgen.memory import huge_pages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +73,7 @@ class Worker:
         return self._idle_cpu_s / self._idle_s if self._idle_s > 0.1 else 0.0
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
+        """Raises `Incomparable` where the worker says so."""
         return self._ask({"do": "losses", "steps": steps, "path": path})["losses"]
 
     def costs(self) -> dict[str, Any]:
@@ -118,6 +119,8 @@ class Worker:
         if not line:
             raise RuntimeError(f"{self._name()} died of {request['do']!r}.\n{self._tail()}")
         reply = json.loads(line)
+        if "incomparable" in reply:
+            raise Incomparable(reply["incomparable"])
         if "error" in reply:
             raise RuntimeError(f"{self._name()} failed at {request['do']!r}.\n{reply['error']}")
         return reply

@@ -12,6 +12,7 @@ from benchmarks.ours.article import article
 from benchmarks.ours.layer import operation
 from benchmarks.suites import layers, step
 from jaxgen import assemble
+from jaxgen.compiler import compiler_options
 
 pytestmark = pytest.mark.skipif(jax.default_backend() == "cpu", reason="there is no accelerator here")
 
@@ -19,11 +20,11 @@ TOLERANCE = 1e-4  # orders of summation differ, no product is rounded to TF32 or
 
 
 def on_both(function, *args):
-    """function(*args) computed on CPU and on the accelerator, with full products."""
+    """function(*args) computed on CPU and on the accelerator, with the options that it runs with and full products."""
     found = []
-    for device in (jax.devices("cpu")[0], jax.devices()[0]):
+    for device, options in ((jax.devices("cpu")[0], {}), (jax.devices()[0], compiler_options())):
         with jax.default_matmul_precision("highest"), jax.default_device(device):
-            found.append(jax.tree.map(np.asarray, jax.jit(function)(*args)))
+            found.append(jax.tree.map(np.asarray, jax.jit(function, compiler_options=options or None)(*args)))
     return found
 
 

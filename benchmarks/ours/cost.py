@@ -40,7 +40,7 @@ def step_flops(config: Config, assemble: Assemble = jaxgen.build) -> float | Non
     convolution's zero padding, which XLA leaves out. It costs no second compilation, and on a GPU the compiled program
     has cuDNN's and cuBLAS's calls, which are not counted. XLA counts the dearer branch of a condition and the body of a
     loop once: so a step with and one without its penalty are counted apart, and None is returned where several critic
-    steps are a loop.
+    steps are a loop, or the backend does not count.
     """
     rules = config.game
     if not isinstance(rules, Adversarial):
@@ -51,17 +51,19 @@ def step_flops(config: Config, assemble: Assemble = jaxgen.build) -> float | Non
     if not rules.penalty:
         return plain
     penalised = _flops(replace(config, game=replace(rules, penalty_every=1)), assemble)
+    if plain is None or penalised is None:
+        return None
     return plain + (penalised - plain) / rules.penalty_every
 
 
-def _flops(config: Config, assemble: Assemble) -> float:
+def _flops(config: Config, assemble: Assemble) -> float | None:
     game, init, train_step = assemble(on_one_device(config))
     batch: dict[str, Any] = {"image": jax.ShapeDtypeStruct((config.batch, *config.shape), jnp.float32)}
     if getattr(config.game, "classes", 0):
         batch["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)
     state = jax.eval_shape(partial(init, game=game), jax.random.key(0), batch)
-    # By the CPU's client: those for cards do not analyse what is not compiled.
+    # By the CPU's client: the one for CUDA answers None for what is lowered for another platform.
     with jax.default_device(jax.devices("cpu")[0]):
         traced = jit_step(train_step).trace(state, batch, game=game)
         analysis = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
-    return analysis["flops"]
+    return analysis["flops"] if analysis else None

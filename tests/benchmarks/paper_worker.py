@@ -3,7 +3,7 @@
 import os
 import time
 
-from benchmarks.protocol import serve_standard_streams
+from benchmarks.protocol import Incomparable, serve_standard_streams
 
 
 class Paper:
@@ -30,7 +30,7 @@ class Paper:
 
     def losses(self, steps, path):
         if self._job.get("variant") in self._job.get("other", ()):
-            raise NotImplementedError("it computes something else")
+            raise Incomparable("it computes something else")
         off = self._job.get("off", {}).get(self._job.get("variant"), 0.0)
         moves = 0.0 if self._job.get("still") else 0.1
         return [[1.0 - moves * i, off] for i in range(steps)]

@@ -56,6 +56,12 @@ def test_flops_count_a_lazy_penalty_as_often_as_it_comes():
     assert cost.step_flops(replace(GAN, game=Adversarial(critic_steps=4))) is None
 
 
+def test_flops_that_a_backend_does_not_count_are_not_known(monkeypatch):
+    monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", lambda self: None)
+    assert cost.step_flops(GAN) is None
+    assert cost.step_flops(replace(GAN, game=Adversarial(penalty="r1"))) is None
+
+
 def test_flops_per_step_do_not_depend_on_the_steps_in_a_call():
     """XLA counts a loop's body once: K steps in a call must not show as one K-th."""
     one, ten = (built("call", {"steps_per_call": k}, GAN) for k in (1, 10))

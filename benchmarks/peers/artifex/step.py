@@ -25,7 +25,7 @@ from artifex.generative_models.training.trainers.vae_trainer import VAETrainer, 
 from flax import nnx
 
 from benchmarks.peers.artifex import networks
-from benchmarks.protocol import Job
+from benchmarks.protocol import Incomparable, Job
 
 
 class GANStep:
@@ -46,9 +46,9 @@ class GANStep:
         jax.block_until_ready(nnx.state(self._model, nnx.Param))
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
-        """Raises `NotImplementedError` where artifex computes something else."""
+        """Raises `Incomparable` where artifex computes something else."""
         if self._job["variant"] != "same":
-            raise NotImplementedError("artifex's own networks or losses are not ours")
+            raise Incomparable("artifex's own networks or losses are not ours")
         return _losses(self._model, networks.load, self._take, steps, path)
 
     def _take(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -90,9 +90,9 @@ class VAEStep:
         jax.block_until_ready(nnx.state(self._model, nnx.Param))
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
-        """Raises `NotImplementedError` where artifex computes something else."""
+        """Raises `Incomparable` where artifex computes something else."""
         if self._job["config"]["model"]["type"] != "MLPVAE":
-            raise NotImplementedError("artifex's convolutional VAE is not ours")
+            raise Incomparable("artifex's convolutional VAE is not ours")
         return _losses(self._model, networks.load_vae, self._take, steps, path)
 
     def _take(self, x: jax.Array) -> tuple[jax.Array]:

@@ -48,18 +48,14 @@ def finish() -> None:
         torch.cuda.synchronize(DEVICE)
 
 
-def prepared(variant: str, precision: str = "fp32") -> Callable[[Function], Function]:
-    """What makes of a function its variant: computed in `precision` (bf16: autocast), and compiled where the variant
-    says so. `compile_graphs` replays CUDA graphs."""
-
-    def prepare(function: Function) -> Function:
-        if precision == "bf16":
-            function = _cast(function)
-        if variant == "compile":
-            return torch.compile(function)
-        return torch.compile(function, mode="reduce-overhead") if variant == "compile_graphs" else function
-
-    return prepare
+def prepared(function: Function, variant: str, precision: str = "fp32") -> Function:
+    """The function in its variant: computed in `precision` (bf16: autocast), and compiled where the variant says so.
+    `compile_graphs` replays CUDA graphs."""
+    if precision == "bf16":
+        function = _cast(function)
+    if variant == "compile":
+        return torch.compile(function)
+    return torch.compile(function, mode="reduce-overhead") if variant == "compile_graphs" else function
 
 
 def _cast(function: Function) -> Function:

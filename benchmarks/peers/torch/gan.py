@@ -54,10 +54,11 @@ class GANStep:
         self._weight = game["penalty_weight"] * game["penalty_every"]
         self._step = 0
         self._variant = variant
-        functions = (gen, self._disc_loss_of, self._gen_loss_of)
-        self._generate, self._disc_loss, self._gen_loss = map(prepared(variant, precision), functions)
+        self._generate, self._disc_loss, self._gen_loss = (
+            prepared(function, variant, precision) for function in (gen, self._disc_loss_of, self._gen_loss_of)
+        )
         # Not compiled: torch.compile refuses the second derivatives.
-        self._penalised = prepared("eager", precision)(self._penalised_of)
+        self._penalised = prepared(self._penalised_of, "eager", precision)
 
     def __call__(self, x: Tensor, z: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(critic, generator) losses before each's update; `z` [B, Z] is drawn where it is not given."""

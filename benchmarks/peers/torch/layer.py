@@ -29,7 +29,7 @@ class Layer:
         if job["sgd"]:
             device.exact()
         self._variant = job["variant"]
-        self._apply = prepared(self._variant)(function)
+        self._apply = prepared(function, self._variant)
         self.facts = device.facts()
         rng = np.random.default_rng(0)
         x = rng.normal(size=(options["batch"], *options["shape"]))

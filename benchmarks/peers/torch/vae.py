@@ -38,7 +38,7 @@ class VAEStep:
         self._binarise = game["binarise"]
         self._step = 0
         self._variant = variant
-        self._loss = prepared(variant, precision)(self._loss_of)
+        self._loss = prepared(self._loss_of, variant, precision)
         self._weight = (self._beta, self._on_device(self._beta))
 
     def __call__(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor]:
