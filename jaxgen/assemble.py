@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import pkgutil
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 import jaxgen.domains
+from jaxgen.augment import augmentation
 from jaxgen.config import Adversarial, Config, Variational, check_limits, nearest
 from jaxgen.domains import Domain
 from jaxgen.errors import UserError
@@ -70,6 +71,10 @@ def build(config: Config) -> Built:
             critic_steps=rules.critic_steps,
             ema_decay=rules.ema_decay,
             classes=rules.classes,
+            augment=augmentation(rules.augment) if rules.augment else None,
+            augment_p=rules.augment_p,
+            ada_target=rules.ada_target,
+            ada_images=rules.ada_images,
             skip_nonfinite=skip,
         )
     else:
@@ -99,10 +104,10 @@ def steps(config: Config) -> types.ModuleType:
 
 def domain(config: Config) -> Domain:
     """The domain of a config."""
-    known = [m.name for m in pkgutil.iter_modules(jaxgen.domains.__path__)]
-    if config.domain not in known:
-        raise UserError(f"There is no domain {config.domain!r}{nearest(config.domain, known)}.")
-    return importlib.import_module(f"jaxgen.domains.{config.domain}").DOMAIN
+    file, _, name = config.domain.partition("/")
+    module = importlib.import_module(f"jaxgen.domains.{_known('domain', file, _domain_files())}")
+    several = getattr(module, "DOMAINS", {})
+    return _find(f"domain {file}/", name, several) if several else module.DOMAIN
 
 
 def example_batch(config: Config) -> dict[str, jax.Array]:
@@ -163,7 +168,15 @@ def configs() -> Mapping[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.py"))}
 
 
+def _domain_files() -> list[str]:
+    return [m.name for m in pkgutil.iter_modules(jaxgen.domains.__path__) if not m.name.startswith("_")]
+
+
 def _find(what: str, name: str, known: Mapping[str, T]) -> T:
+    return known[_known(what, name, known)]
+
+
+def _known(what: str, name: str, known: Iterable[str]) -> str:
     if name not in known:
         raise UserError(f"There is no {what} {name!r}{nearest(name, known)}.")
-    return known[name]
+    return name

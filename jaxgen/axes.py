@@ -24,3 +24,8 @@ def example_keys(key: Array, n: int, axis_name: str | None) -> Array:
 def device_key(key: Array, axis_name: str | None) -> Array:
     """A key that differs on every device: for modules that draw one array of noise for their whole local batch."""
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def axis_size(axis_name: str | None) -> int:
+    """The number of devices of a mapped axis; 1 where there is none."""
+    return 1 if axis_name is None else jax.lax.axis_size(axis_name)

@@ -37,16 +37,6 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sample:
-    """Write samples of a run, without its data set."""
-
-    run: tyro.conf.Positional[str]  # directory of the run
-    num: int = 64  # how many
-    seed: int = 0
-    out: str | None = None  # .png a grid, .gif a walk through latent space, .npz arrays
-
-
-@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """Print a run's metrics on held-out data."""
 
@@ -133,10 +123,27 @@ def _run(args: Train) -> int:
 
 
 def _sample(words: list[str]) -> int:
-    args = tyro.cli(Sample, prog="jaxgen sample", args=words)
+    """The options are those of the run's domain, so the run comes first."""
+    from jaxgen.assemble import domain
+    from jaxgen.domains import SampleOptions
+    from jaxgen.run_directory import read_config
+
+    run = words[0] if words and not words[0].startswith("-") else ""
+    if not run and not {"-h", "--help"} & set(words):
+        raise UserError("Give the directory of a run first: jaxgen sample RUN [--num N] [--seed S] [--out PATH].")
+    kind = domain(read_config(run)[0]).options if run else SampleOptions
+    options = tyro.cli(
+        kind,
+        prog=f"jaxgen sample {run or 'RUN'}",
+        description="Write samples of a run, without its data set. Its domain may have more options than these."
+        if not run
+        else "Write samples of a run, without its data set.",
+        args=words[1:] if run else words,
+    )
     from jaxgen.sample import sample
 
-    print(sample(args.run, args.num, args.seed, args.out))
+    for path in sample(run, options):
+        print(path)
     return 0
 
 

@@ -50,6 +50,18 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class Residual:
+    """Residual generator and critic of the R3GAN kind (Huang et al. 2024)."""
+
+    z_dim: int = 64
+    gen: tuple[int, ...] = (256, 128, 64, 32)  # channels, the coarsest resolution first; one halving between each two
+    disc: tuple[int, ...] = (256, 128, 64, 32)
+    blocks: int = 1  # at each resolution
+    norm: Literal["none", "batch"] = "none"  # in the generator; by class where there are classes
+    placed: str = ""  # of levels: tiles that stand in one cell each, as @$$$$.... of Sokoban; others stand anywhere
+
+
+@dataclass(frozen=True)
 class MLPVAE:
     """Fully connected encoder and decoder."""
 
@@ -79,6 +91,10 @@ class Adversarial:
     critic_steps: int = 1  # each trains on its own part of the batch
     ema_decay: float = 0.999
     classes: int = 0  # > 0: both networks see the label
+    augment: str = ""  # what the critic's images go through: color, translation, cutout, flip, joined by "+"
+    augment_p: float = 1.0  # probability of each at the start
+    ada_target: float = 0.0  # > 0: the probability adapts to keep the critic's overfitting here; Karras et al. 2020
+    ada_images: int = 500_000  # over how many images it could go from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -111,8 +127,8 @@ class Loop:
 class Config:
     """One run. Typed, frozen, plain values; a file in `configs/` states what differs from these defaults."""
 
-    domain: str
-    model: MLP | Conv | MLPVAE | ConvVAE
+    domain: str  # a file of jaxgen/domains, and where it has several, which of them: levels/mario
+    model: MLP | Conv | Residual | MLPVAE | ConvVAE
     game: Adversarial | Variational
     data: str = "mnist_5k"  # an embedded or prepared TFDS set by name, a folder of images, or an .npz file
     shape: tuple[int, ...] = (28, 28, 1)  # of one example: height, width, channels
@@ -133,8 +149,10 @@ MAY_CHANGE = ("loop.", "parallel", "data_dir", "download")
 LIMITS: dict[str, tuple[float, float]] = {
     name: limits
     for limits, names in (
-        ((1, math.inf), "batch critic_steps disc gen hidden layers penalty_every samples width widths z_dim"),
-        ((0, 1), "b1 b2 dropout ema_decay"),
+        ((1, math.inf), "ada_images batch blocks critic_steps disc gen hidden layers penalty_every"),
+        ((1, math.inf), "samples width widths z_dim"),
+        ((0, 1), "ada_target b1 b2 dropout ema_decay"),
+        ((0, 1 + 1e-9), "augment_p"),
         ((0, math.inf), "beta beta_warmup classes clip decay eps penalty_weight warmup weight_decay"),
     )
     for name in names.split()

@@ -2,12 +2,19 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgen.types import Array
 
 
-def prior(keys: Array, z_dim: int) -> Array:
-    """One latent for each key: [N] -> [N, Z]."""
+def prior(keys: Array, z_dim: int, bound: float = 0.0) -> Array:
+    """One latent for each key: [N] -> [N, Z].
+
+    With a `bound` its entries lie within that many standard deviations: the truncation trick, which trades variety for
+    typical samples. BigGAN (Brock et al. 2019), section 3.1.
+    """
+    if bound:
+        return jax.vmap(lambda key: jax.random.truncated_normal(key, -bound, bound, (z_dim,)))(keys)
     return jax.vmap(lambda key: jax.random.normal(key, (z_dim,)))(keys)
 
 
@@ -23,7 +30,7 @@ def circle(keys: Array, z_dim: int, frames: int) -> Array:
     return jnp.cos(angle) * pairs[None, :, 0] + jnp.sin(angle) * pairs[None, :, 1]
 
 
-def line(start: Array, end: Array, n: int) -> Array:
+def line(start: Array | np.ndarray, end: Array | np.ndarray, n: int) -> Array:
     """[N, n, Z]: n latents on the line from each start [N, Z] to its end [N, Z], both included."""
     t = jnp.linspace(0.0, 1.0, n).reshape(1, -1, 1)
-    return start[:, None] * (1 - t) + end[:, None] * t
+    return jnp.asarray(start)[:, None] * (1 - t) + jnp.asarray(end)[:, None] * t

@@ -1,4 +1,4 @@
-"""Arrays to pictures."""
+"""Arrays to pictures, and to files of arrays."""
 
 import io
 import math
@@ -59,6 +59,11 @@ def write_gif(path: epath.Path, frames: Sequence[np.ndarray], seconds: float = 0
     return _write(
         path, lambda file: first.save(file, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
     )
+
+
+def write_npz(path: epath.Path, **arrays: np.ndarray) -> epath.Path:
+    """Arrays by name to a compressed .npz file."""
+    return _write(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def _write(path: epath.Path, save) -> epath.Path:

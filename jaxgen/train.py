@@ -19,7 +19,7 @@ from jaxgen.domains import Domain, Raw
 from jaxgen.errors import UserError
 from jaxgen.report import Report
 from jaxgen.stopping import Stop
-from jaxgen.trained import Trained, walk
+from jaxgen.trained import Trained
 from jaxgen.types import PyTree, Split
 
 RESIDENT_BYTES = 1 << 30  # larger sets stay in the host's memory, and each call's batches are sent to the devices
@@ -140,7 +140,7 @@ class _Run:
         state = parallel.local(state)
         shown = {name: np.asarray(a) for name, a in self.show(state).items()}
         if step == self.config.loop.steps:
-            shown["walk"] = walk(Trained(self.config, self.game_on_one, state, step, []), n=16, seed=self.config.seed)
+            shown["walk"] = Trained(self.config, self.game_on_one, state, step).walk(n=16, seed=self.config.seed)
         self.domain.write(shown, run_directory.samples(self.workdir) / str(step))
 
     def pictures_of(self, step: int) -> list[epath.Path]:

@@ -1,7 +1,9 @@
 """A run read back from its directory, without its data set: what can be drawn from it."""
 
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,20 +13,79 @@ from jaxgen import assemble, run_directory
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import Config
 from jaxgen.errors import UserError
-from jaxgen.latent import circle, numbered_keys
+from jaxgen.latent import circle, numbered_keys, prior
 from jaxgen.types import PyTree
 
-CHUNK = 250  # samples in one pass: few compiles, little memory
+CHUNK = 64  # examples in one pass, always as many: one compile, little memory, and an example's bits don't depend on n
 
 
-class Trained(NamedTuple):
-    """A run's config, its game for one device, and a state."""
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A run's config, its game for one device, and a state. What a domain sees of it is `domains.Source`."""
 
     config: Config
     game: Any
     state: PyTree
     step: int
-    notes: list[str]  # damaged checkpoints that were passed over
+    notes: list[str] = field(default_factory=list)  # damaged checkpoints that were passed over
+
+    @property
+    def z_dim(self) -> int:
+        return self.game.z_dim
+
+    @property
+    def classes(self) -> int:
+        """0 where the game has none."""
+        return getattr(self.game, "classes", 0)
+
+    def draw(self, n: int, seed: int, label: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray:
+        """n model outputs [n, ...] of classes `label` [n], else of all in turn; the first m are the same for every
+        n >= m. `bound` truncates the latents, as in `latent.prior`."""
+        return self.decode(self.latents(n, seed, bound), label)
+
+    def latents(self, n: int, seed: int, bound: float = 0.0) -> np.ndarray:
+        """Those of `draw`: [n, Z]."""
+        return np.asarray(prior(numbered_keys(jax.random.key(seed), n), self.z_dim, bound))
+
+    def decode(self, z: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
+        """Model outputs [N, ...] at latents z [N, Z] of classes `label` [N], else of all in turn."""
+        return self._in_chunks(self._decode, z, self._labels(len(z), label))
+
+    def criticise(self, x: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
+        """The critic's logits [N] of x [N, ...], which lie in the range of the model's outputs."""
+        return self._in_chunks(self._criticise, x, self._labels(len(x), label))
+
+    def walk(self, n: int, seed: int, frames: int = 48) -> np.ndarray:
+        """Model outputs [frames, n, ...] along n closed walks through latent space."""
+        latents = np.asarray(circle(numbered_keys(jax.random.key(seed), n), self.z_dim, frames))
+        label = self._labels(n, None)
+        out = self.decode(latents.reshape(frames * n, -1), None if label is None else np.tile(label, frames))
+        return out.reshape(frames, n, *out.shape[1:])
+
+    def _labels(self, n: int, label: np.ndarray | None) -> np.ndarray | None:
+        if not self.classes:
+            return None
+        return np.arange(n, dtype=np.int32) % self.classes if label is None else np.asarray(label, np.int32)
+
+    @cached_property
+    def _decode(self) -> Callable[..., Any]:
+        return jax.jit(partial(assemble.steps(self.config).decode, game=self.game))
+
+    @cached_property
+    def _criticise(self) -> Callable[..., Any]:
+        return jax.jit(partial(assemble.steps(self.config).criticise, game=self.game))
+
+    def _in_chunks(self, function: Callable[..., Any], x: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+        """function(state, x, label=label), the last chunk filled up with its first example."""
+        given = {"x": x} | ({} if label is None else {"label": label})
+        parts = []
+        for start in range(0, len(x), CHUNK):
+            part = {name: np.asarray(a[start : start + CHUNK]) for name, a in given.items()}
+            rows = len(part["x"])
+            part = {name: np.concatenate([a, np.repeat(a[:1], CHUNK - rows, axis=0)]) for name, a in part.items()}
+            out = function(self.state, part.pop("x"), **part)
+            parts.append(np.asarray(out)[:rows])
+        return np.concatenate(parts)
 
 
 def load(workdir: epath.PathLike, step: int | None = None) -> Trained:
@@ -36,17 +97,3 @@ def load(workdir: epath.PathLike, step: int | None = None) -> Trained:
     if found is None:
         raise UserError(f"The run at {workdir} has no checkpoint yet. Train it for at least --loop.save-every steps.")
     return Trained(config, game, *found)
-
-
-def draw(run: Trained, n: int, seed: int) -> np.ndarray:
-    """n model outputs [n, ...]; the first m are the same for every n >= m."""
-    sample = jax.jit(partial(assemble.steps(run.config).sample, game=run.game))
-    keys = numbered_keys(jax.random.key(seed), -(-n // CHUNK) * CHUNK).reshape(-1, CHUNK)
-    return np.concatenate([np.asarray(sample(run.state, chunk)) for chunk in keys])[:n]
-
-
-def walk(run: Trained, n: int, seed: int, frames: int = 48) -> np.ndarray:
-    """Model outputs [frames, n, ...] along n closed walks through latent space."""
-    decode = jax.jit(partial(assemble.steps(run.config).decode, game=run.game))
-    latents = circle(numbered_keys(jax.random.key(seed), n), run.game.z_dim, frames)
-    return np.stack([np.asarray(decode(run.state, z)) for z in latents])

@@ -12,8 +12,9 @@ from jaxgen import assemble, evaluate, run_directory
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Variational
 from jaxgen.data import synthetic
+from jaxgen.evaluate import CHUNK
 from jaxgen.steps import vae
-from jaxgen.trained import CHUNK, Trained
+from jaxgen.trained import Trained
 
 VAE = Config(
     domain="image",

@@ -14,12 +14,13 @@ import pytest
 from flax import jax_utils
 
 from jaxgen.assemble import build
+from jaxgen.augment import augmentation
 from jaxgen.config import MLP, Adversarial, Config
 from jaxgen.errors import UserError
-from jaxgen.losses.adversarial import least_squares, nonsaturating
+from jaxgen.losses.adversarial import least_squares, nonsaturating, relativistic
 from jaxgen.losses.elbo import bernoulli
-from jaxgen.losses.penalties import r1
-from jaxgen.models import conv, mlp, vae
+from jaxgen.losses.penalties import r1, r2
+from jaxgen.models import conv, mlp, residual, vae
 from jaxgen.parallel import AXIS, agree, compile_call, layout, local, replicate, split
 from jaxgen.steps import gan
 from jaxgen.steps import vae as vae_step
@@ -27,6 +28,7 @@ from jaxgen.steps import vae as vae_step
 STEPS, B, SHAPE, Z = 20, 8, (8, 8, 1), 3
 RNG = np.random.default_rng(0)
 FEED = {"image": RNG.uniform(-1, 1, size=(STEPS, B, *SHAPE)).astype(np.float32)}
+FEED["label"] = np.arange(STEPS * B, dtype=np.int32).reshape(STEPS, B) % 3 % 2
 TOLERANCE = 1e-6
 
 
@@ -47,6 +49,16 @@ def mlp_gan(axis_name):
 
 
 @cache
+def residual_gan(axis_name):
+    """Labels, batch normalisation by class, a critic by projection, augmentation whose strength adapts."""
+    gen = residual.Generator(SHAPE, (4, 4), norm="batch", classes=2, axis_name=axis_name)
+    disc = residual.Critic((4, 4), classes=2)
+    txs, augment = (optax.sgd(0.01), optax.sgd(0.01)), augmentation("color+translation+cutout+flip")
+    rules = {"penalties": (r1, r2), "penalty_every": 4, "classes": 2, "augment": augment, "augment_p": 0.5}
+    return gan.GAN(gen, disc, relativistic, *txs, Z, ada_target=0.55, ada_images=1000, **rules)
+
+
+@cache
 def mlp_vae(axis_name):
     """Importance samples and binarised data."""
     encoder, decoder = vae.MLPEncoder(Z, (6,)), vae.MLPDecoder(SHAPE, (6,))
@@ -63,22 +75,23 @@ def small_gan(axis_name):
 GAMES = {
     "conv_gan": (conv_gan, gan),
     "mlp_gan": (mlp_gan, gan),
+    "residual_gan": (residual_gan, gan),
     "mlp_vae": (mlp_vae, vae_step),
     "small_gan": (small_gan, gan),
 }
-every_game = pytest.mark.parametrize("name", ["conv_gan", "mlp_gan", "mlp_vae"])
+every_game = pytest.mark.parametrize("name", ["conv_gan", "mlp_gan", "residual_gan", "mlp_vae"])
 
 
 def fetch(resident, one):
     """What lies on the device (a shift) and the step's part of the feed, to a batch."""
-    return {"image": one["image"] + resident}
+    return {**one, "image": one["image"] + resident}
 
 
 @cache
 def first(name):
     """A new state as NumPy arrays, its key as numbers."""
     make, module = GAMES[name]
-    batch = {"image": jnp.zeros((1, *SHAPE))}
+    batch = {"image": jnp.zeros((1, *SHAPE)), "label": jnp.zeros((1,), jnp.int32)}
     return numbers(jax.jit(partial(module.init, game=make(None)))(jax.random.key(0), batch))
 
 
@@ -93,7 +106,7 @@ def play(name, mode, n_devices, calls=1):
     where = layout(mode, B, jax.devices()[:n_devices])
     state, resident = replicate(start(name), where), replicate(jnp.zeros(()), where)
     each = STEPS // calls
-    parts = [split({"image": FEED["image"][i * each : (i + 1) * each]}, where) for i in range(calls)]
+    parts = [split({name: a[i * each : (i + 1) * each] for name, a in FEED.items()}, where) for i in range(calls)]
     step = partial(module.train_step, game=make(where.axis_name))
     run = compile_call(step, fetch, where, state, resident, parts[0])
     metrics = []
@@ -136,6 +149,8 @@ def test_twenty_steps_are_finite_and_move_every_parameter(name):
     [
         *(("conv_gan", mode, n) for mode in ("pmap", "jit") for n in (2, 4)),
         *(("mlp_vae", mode, n) for mode in ("pmap", "jit") for n in (2, 4)),
+        ("residual_gan", "pmap", 4),
+        ("residual_gan", "jit", 2),
         ("mlp_gan", "pmap", 4),
         ("mlp_gan", "jit", 2),
     ],

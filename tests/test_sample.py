@@ -11,10 +11,12 @@ from PIL import Image
 from jaxgen import assemble, run_directory
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import MLP, Adversarial, Config
+from jaxgen.domains import SampleOptions
 from jaxgen.errors import UserError
-from jaxgen.sample import sample
+from jaxgen.sample import balanced
+from jaxgen.sample import sample as sample_files
 from jaxgen.steps import gan
-from jaxgen.trained import CHUNK, draw, load, walk
+from jaxgen.trained import CHUNK, load
 
 CONFIG = Config(
     domain="digits",
@@ -38,6 +40,23 @@ def run(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """A run of three classes."""
+    run = tmp_path_factory.mktemp("sample") / "conditional"
+    config = dataclasses.replace(CONFIG, game=Adversarial(classes=3))
+    run_directory.write_config(run, config, data_fingerprint="none")
+    with Checkpoints(run_directory.checkpoints(run)) as checkpoints:
+        checkpoints.save(1, assemble.new_state(config, assemble.build(config).game))
+    return run
+
+
+def sample(run, num=64, seed=0, out="", **more):
+    """The one path that is written."""
+    (path,) = sample_files(run, SampleOptions(num, seed, str(out), **more))
+    return path
+
+
 def arrays(path):
     with np.load(path) as file:
         return file["image"]
@@ -51,7 +70,7 @@ def test_the_averaged_generator_is_the_one_that_draws(run, tmp_path):
     z = jnp.stack([jax.random.normal(key, (4,)) for key in keys])
     params, stats = trained.state.ema
     expected = trained.game.gen.apply({"params": params, **stats}, z, train=False)
-    np.testing.assert_allclose(draw(trained, 5, seed=3), expected, atol=1e-6)
+    np.testing.assert_allclose(trained.draw(5, seed=3), expected, atol=1e-6)
     assert np.abs(trained.game.gen.apply({"params": trained.state.gen.params}, z, train=False) - expected).max() > 0.01
     out = sample(run, 5, 3, tmp_path / "deep" / "five.npz")
     image = arrays(out)
@@ -79,7 +98,7 @@ def test_more_than_a_chunk(run, tmp_path):
 
 def test_a_walk_is_closed_and_goes_in_small_steps(run, tmp_path):
     trained = load(run)
-    frames = walk(trained, n=4, seed=0, frames=48)
+    frames = trained.walk(n=4, seed=0, frames=48)
     assert frames.shape == (48, 4, 8, 8, 1)
     steps = np.abs(np.roll(frames, -1, axis=0) - frames).mean(axis=(1, 2, 3, 4))  # the last one back to the start
     opposite = np.abs(frames[24] - frames[0]).mean()
@@ -94,6 +113,47 @@ def test_where_a_picture_goes(run, tmp_path):
         sample(run, 4, 5, tmp_path / "four.jpg")
     with pytest.raises(UserError, match="--num must be 1 or more, not 0"):
         sample(run, 0)
+
+
+def test_truncated_and_interpolated_samples(run, tmp_path):
+    plain, tame = (arrays(sample(run, 40, 0, tmp_path / f"{t}.npz", truncation=t)) for t in (0.0, 0.1))
+    assert tame.astype(float).std(0).mean() < 0.5 * plain.astype(float).std(0).mean()
+    with pytest.raises(UserError, match="--truncation must be 0 or more"):
+        sample(run, 4, truncation=-1.0)
+    rows = arrays(sample(run, 3, 0, tmp_path / "rows.npz", interpolate=True)).astype(float)
+    assert rows.shape == (24, 8, 8, 1)
+    steps = np.abs(np.diff(rows.reshape(3, 8, -1), axis=1)).mean(-1)
+    ends = np.abs(rows[7::8] - rows[::8]).mean((1, 2, 3))
+    assert (steps.max(1) < 0.5 * ends).all()
+    with Image.open(sample(run, 2, 0, tmp_path / "rows.png", interpolate=True)) as image:
+        assert image.size == (2 * (8 * 9 + 1), 2 * (2 * 9 + 1))
+
+
+def test_class_balance():
+    np.testing.assert_array_equal(balanced(5, 2, ()), [0, 1, 0, 1, 0])
+    assert balanced(5, 0, ()) is None
+    np.testing.assert_array_equal(np.bincount(balanced(10, 3, (1, 1, 2))), [3, 2, 5])
+    np.testing.assert_array_equal(np.bincount(balanced(4, 2, (0, 1)), minlength=2), [0, 4])
+    for classes, balance in ((2, (1.0,)), (2, (-1.0, 2.0)), (2, (0.0, 0.0))):
+        with pytest.raises(UserError, match="--balance needs 2 shares"):
+            balanced(5, classes, balance)
+    with pytest.raises(UserError, match="no classes to balance"):
+        balanced(5, 0, (0.5, 0.5))
+
+
+def test_a_labelled_folder_is_read_again(conditional, tmp_path):
+    """A set of the classes asked for, as PNG files and a table, or as arrays."""
+    path = sample(conditional, 6, 0, tmp_path / "set", balance=(2.0, 1.0, 0.0))
+    table = (path / "labels.csv").read_text().splitlines()
+    assert table[0] == "file,label"
+    assert [line.split(",")[1] for line in table[1:]] == ["0"] * 4 + ["1"] * 2
+    with np.load(sample(conditional, 6, 0, tmp_path / "set.npz", balance=(2.0, 1.0, 0.0))) as file:
+        np.testing.assert_array_equal(file["label"], [0, 0, 0, 0, 1, 1])
+        for line, image in zip(table[1:], file["image"], strict=True):
+            with Image.open(path / line.split(",")[0]) as picture:
+                np.testing.assert_array_equal(np.asarray(picture), image[..., 0])
+    with pytest.raises(UserError, match="is not empty; choose another --out"):
+        sample(conditional, 6, 0, tmp_path / "set")
 
 
 def test_runs_that_have_nothing_to_show(run, tmp_path):

@@ -59,6 +59,16 @@ class Verdict:
         return [name for name, row in self.impostors.items() if all(part.met(row) for part in self.parts)]
 
 
+def memorisation(ceiling: Row) -> Part:
+    """Samples lie as far from the training items as held-out items do; `ceiling` is `sample_quality.ceiling`'s."""
+    return Part(
+        "memorisation AUC within 0.1 of two real halves",
+        "memorisation_auc",
+        low=float(ceiling["memorisation_low"]) - 0.1,
+        high=float(ceiling["memorisation_high"]) + 0.1,
+    )
+
+
 def config(name: str, data: Path, seed: int) -> Config:
     """A config that came with jaxgen, on the benchmark's data."""
     return dataclasses.replace(config_named(name)[1], data=str(data), seed=seed)

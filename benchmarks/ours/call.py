@@ -8,7 +8,7 @@ import jax
 
 import jaxgen
 from benchmarks.ours.cost import costs
-from benchmarks.ours.system import config_of, facts, images, interval
+from benchmarks.ours.system import config_of, examples, facts, interval
 from benchmarks.protocol import Job
 from jaxgen import parallel
 from jaxgen.assemble import Built
@@ -31,11 +31,11 @@ class Call:
         self.unit = self._k * -(-interval(config) // self._k)
         self.facts = facts()
         self._where = parallel.layout("single", config.batch)
-        data = images(config, EXAMPLES)
+        data = examples(config, EXAMPLES)
         self._data = parallel.replicate(data, self._where)
-        state = init(jax.random.key(config.seed), {"image": data[: config.batch]}, game)
+        state = init(jax.random.key(config.seed), {name: a[: config.batch] for name, a in data.items()}, game)
         self._state = parallel.replicate(state, self._where)
-        fetch = lambda resident, indices: {"image": resident[indices]}  # noqa: E731
+        fetch = lambda resident, indices: jax.tree.map(lambda a: a[indices], resident)  # noqa: E731
         step = partial(train_step, game=game)
         self._compile = lambda: parallel.compile_call(step, fetch, self._where, self._state, self._data, self._feed())
         self._call = None  # compiled by the first run, as the plain step is: that is how the compile time is told

@@ -18,7 +18,7 @@ import jax
 
 from benchmarks.ours.call import EXAMPLES
 from benchmarks.ours.cost import costs
-from benchmarks.ours.system import facts, images, interval
+from benchmarks.ours.system import examples, facts, interval
 from benchmarks.protocol import Job
 from benchmarks.worker import Command, Worker
 from jaxgen import assemble, parallel
@@ -46,12 +46,12 @@ class Scale:
         game, _, train_step = assemble.build(config)
         self.unit = self._k * -(-interval(config) // self._k)
         self.facts = facts() | {"devices": self._n}
-        self._data = parallel.replicate(images(config, EXAMPLES), self._where)
+        self._data = parallel.replicate(examples(config, EXAMPLES), self._where)
         # Made where it lies: two processes then need not send it anywhere.
         new_state = jax.jit(lambda: assemble.new_state(config, game), out_shardings=self._where.replicated)
         self._state = new_state()
         step = partial(train_step, game=game)
-        fetch = lambda resident, indices: {"image": resident[indices]}  # noqa: E731
+        fetch = lambda resident, indices: jax.tree.map(lambda a: a[indices], resident)  # noqa: E731
         self._compile = lambda: parallel.compile_call(step, fetch, self._where, self._state, self._data, self._feed())
         self._call = None  # compiled by the first run: that is how the compile time is told
 

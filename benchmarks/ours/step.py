@@ -12,7 +12,7 @@ import optax
 
 import jaxgen
 from benchmarks.ours.cost import costs
-from benchmarks.ours.system import config_of, facts, images, interval, jit_step
+from benchmarks.ours.system import config_of, examples, facts, interval, jit_step
 from benchmarks.protocol import Contestant, Job
 from jaxgen.assemble import Built
 from jaxgen.config import Config
@@ -29,7 +29,7 @@ class PlainStep:
         self.facts = facts()
         self._game, self._init, self._train_step = game, init, train_step
         self._config, self._assemble = config, assemble
-        self._batch = {"image": jax.device_put(images(config, config.batch))}
+        self._batch = jax.device_put(examples(config, config.batch))
         self._rate = job["sgd"]
         if not self._rate:
             self._step = partial(jit_step(train_step), game=game)
@@ -48,7 +48,7 @@ class PlainStep:
         heard: dict[str, list[Any]] = {}
         game = _by_sgd(self._game, self._rate)
         state = self._init(jax.random.key(self._config.seed), self._batch, game)
-        given = {"x": self._batch["image"], **_named(state)}
+        given = {"x" if name == "image" else name: value for name, value in self._batch.items()} | _named(state)
         given: dict[str, Any] = {name: np.array(value) for name, value in given.items()}  # the state is donated below
         step = partial(jit_step(self._train_step), game=_overheard(game, heard))
         out = []

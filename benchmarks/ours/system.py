@@ -20,9 +20,20 @@ def config_of(job: Job) -> Config:
 
 
 def images(config: Config, n: int) -> np.ndarray:
-    """[n, *shape] float32 in the range of the game: [-1, 1] for a GAN, [0, 1] for a VAE. Mostly dark, as digits are."""
-    x = np.random.default_rng(0).random((n, *config.shape), np.float32) ** 4
+    """[n, *shape] float32 in the range of the game: [-1, 1] for a GAN, [0, 1] for a VAE. Mostly dark, as digits are; of
+    levels random tiles, one-hot."""
+    rng, shape = np.random.default_rng(0), config.shape
+    if config.domain.startswith("levels/"):
+        return np.eye(shape[-1], dtype=np.float32)[rng.integers(shape[-1], size=(n, *shape[:-1]))]
+    x = rng.random((n, *shape), np.float32) ** 4
     return 2 * x - 1 if isinstance(config.game, Adversarial) else x
+
+
+def examples(config: Config, n: int) -> dict[str, np.ndarray]:
+    """`image`, and of a conditional game `label` [n] int32: the classes in turn."""
+    classes = getattr(config.game, "classes", 0)
+    label = {"label": np.arange(n, dtype=np.int32) % classes} if classes else {}
+    return {"image": images(config, n)} | label
 
 
 def facts() -> dict[str, Any]:

@@ -52,7 +52,8 @@ class Case:
 
 
 def deterministic(case: Case) -> Case:
-    """The case without the noise that two libraries can't share: dropout, pixels drawn anew, products in bf16.
+    """The case without the noise that two libraries can't share: dropout, augmentation, pixels drawn anew, products in
+    bf16.
 
     Of a call of several steps, the step that it repeats.
     """
@@ -64,8 +65,8 @@ def deterministic(case: Case) -> Case:
     model, game = case.config.model, case.config.game
     if hasattr(model, "dropout"):
         model = replace(model, dropout=0.0)
-    if isinstance(game, Variational):
-        game = replace(game, binarise=False)
+    quiet: Mapping[str, Any] = {"binarise": False} if isinstance(game, Variational) else {"augment": ""}
+    game = replace(game, **quiet)
     return replace(case, config=replace(case.config, model=model, game=game, precision="fp32"))
 
 

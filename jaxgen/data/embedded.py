@@ -9,19 +9,35 @@ import numpy as np
 
 from jaxgen.data import tfds
 from jaxgen.data.cache import cache_dir, lock
-from jaxgen.data.transforms import Shape
+from jaxgen.data.transforms import Shape, fit_all
 from jaxgen.errors import UserError
 
 BUILDERS = {"mnist_5k": "jaxgen.data.mnist_5k:Mnist5k"}
-"""The TFDS builder of each set, imported when the set has to be prepared."""
+"""The TFDS builder of each set of records, imported when the set has to be prepared."""
+
+READERS = {
+    "lfw_faces": "jaxgen.data.lfw_faces:read",
+    "tissue_patches": "jaxgen.data.tissue_patches:read",
+}
+"""The function that reads each set that lies in its package as arrays or pictures; it takes the split."""
+
+NAMES = (*BUILDERS, *READERS)
+"""All embedded sets."""
 
 
 def read(name: str, shape: Shape, split: str, data_dir: str = "") -> dict[str, np.ndarray]:
-    """The set `name` as `tfds.read` gives it, prepared at first use (about a second) in the cache.
+    """The set `name`, one of `NAMES`: {"image": uint8 [N, *shape], and "label": int32 [N] where there are classes}.
 
-    A set found damaged, by an interruption or later, is prepared anew. Processes that need it at the same time wait for
-    the one that prepares it. Raises `UserError` where the package that carries the set is missing.
+    One of `READERS` is read where it lies and brought to `shape` by `transforms.fit`. One of `BUILDERS` is what
+    `tfds.read` gives, prepared at first use (about a second) in the cache; found damaged, by an interruption or later,
+    it is prepared anew. Processes that need it at the same time wait for the one that prepares it. None has validation
+    data: that split is the same as "test". Raises `UserError` where the package that carries the set is missing.
     """
+    if split == "validation":
+        split = "test"
+    if name in READERS:
+        data = _load(READERS[name])(split)
+        return data | {"image": fit_all(data["image"], shape)}
     root = cache_dir(data_dir) / "tfds"
     try:
         return _read(name, root, shape, split)
@@ -54,5 +70,10 @@ def _prepare(name: str, root: Path) -> None:
 
 def _builder(name: str) -> Any:
     tfds.library()
-    module, _, builder = BUILDERS[name].partition(":")
-    return getattr(importlib.import_module(module), builder)
+    return _load(BUILDERS[name])
+
+
+def _load(path: str) -> Any:
+    """What `path`, module:name, names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -18,19 +18,24 @@ def read(path: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     """{"image": uint8 [N, *shape], and "label": int32 [N] where there are classes}, in the order of the files' paths.
 
     Looks through all sub-folders for png, jpg, jpeg, bmp, gif (its first frame) and webp files of any size; hidden
-    files are left out. Sub-folders `train` and `test`, where both exist, make the split; otherwise a fixed tenth is
-    held out (`heldout.split_indices`). Where all images lie in two or more sub-folders, these are the classes, numbered
-    in the order of their names; else there are no labels. Images are turned as their EXIF data say, then brought to
-    `shape` by `transforms.fit`.
+    files are left out. Sub-folders `train` and `test`, where both exist, make the split, and one of `val`, `valid` and
+    `validation` beside them is the split "validation"; otherwise a fixed tenth is held out (`heldout.split_indices`).
+    Without validation data that split is the same as "test". Where all images lie in two or more sub-folders, these are
+    the classes, numbered in the order of their names; else there are no labels. Images are turned as their EXIF data
+    say, then brought to `shape` by `transforms.fit`.
 
-    Raises `UserError` for a folder without images, and for a file that cannot be read, with its name.
+    Raises `UserError` for a folder without images, validation images of a class that the others lack, and a file that
+    cannot be read, with its name.
     """
     made = [path / name for name in ("train", "test")]
     if all(folder.is_dir() for folder in made):
         files = {folder.name: _find(folder) for folder in made}
         classes = _classes(files["train"] + files["test"])
-        chosen = files[split]
-        root = path / split
+        root = path / split if split in files else _validation(path)
+        chosen = files[root.name] if root.name in files else _find(root)
+        unknown = [file for file in chosen if classes and file.parts[0] not in classes]
+        if unknown:
+            raise UserError(f"{root / unknown[0]} is of no class; the classes are {', '.join(classes)}. Move it there.")
     else:
         found, root = _find(path), path
         classes = _classes(found)
@@ -49,6 +54,11 @@ def read(path: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     if not classes:
         return {"image": image}
     return {"image": image, "label": np.array([classes[file.parts[0]] for file in chosen], np.int32)}
+
+
+def _validation(path: Path) -> Path:
+    """The folder of the split "validation" in one that has `train` and `test`."""
+    return next((path / name for name in ("val", "valid", "validation") if (path / name).is_dir()), path / "test")
 
 
 def _find(root: Path) -> list[Path]:

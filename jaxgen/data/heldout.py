@@ -9,7 +9,7 @@ _KEY = 2**64 - 1  # no epoch's: the split must not resemble the order of trainin
 
 
 def split_indices(n: int, split: str, source: str) -> np.ndarray:
-    """The indices of `split` ("train" or "test") among `n` examples, ascending.
+    """The indices of `split` among `n` examples, ascending: "train", or "test", which serves as "validation" too.
 
     The first tenth (at least one) of a permutation that depends on `n` alone is held out; the rest is for training.
     `source` names the data in the `UserError` raised when they cannot be divided.
@@ -19,4 +19,4 @@ def split_indices(n: int, split: str, source: str) -> np.ndarray:
         raise UserError(f"{source} holds {count}, which cannot be split into training and held-out data; add images.")
     order = permutation(n, (n, _KEY))
     held_out = max(1, n // 10)
-    return np.sort(order[:held_out] if split == "test" else order[held_out:])
+    return np.sort(order[held_out:] if split == "train" else order[:held_out])

@@ -12,7 +12,7 @@ from jaxgen.data.transforms import check_shape
 from jaxgen.errors import UserError
 
 _WAYS = (
-    f"Give a set by name ({', '.join(embedded.BUILDERS)}, or one of TFDS such as fashion_mnist), "
+    f"Give a set by name ({', '.join(embedded.NAMES)}, or one of TFDS such as fashion_mnist), "
     "a folder of images, or an .npz file"
 )
 
@@ -20,7 +20,7 @@ _WAYS = (
 def load(
     data: str,
     shape: tuple[int, ...],
-    split: Literal["train", "test"],
+    split: Literal["train", "validation", "test"],
     data_dir: str = "",
     download: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -28,21 +28,23 @@ def load(
 
     `data` is, tried in this order:
 
-    - the name of an embedded set (`mnist_5k`), prepared at first use;
+    - the name of an embedded set, one of `embedded.NAMES`;
     - a folder of images (`folder.read`), or the directory of a prepared TFDS set;
     - a path that ends in .npz (`npz.read`);
     - a TFDS set by name, as `name`, `name/config` or `name/config:1.0.0`: one that is prepared in `data_dir`, or, where
       `download` is true, any that TFDS can prepare. Nothing else touches the network.
 
     The order of the examples is fixed, and "train" and "test" never share one. A source without held-out data of its
-    own gives up a fixed tenth (`heldout.split_indices`). `data_dir` is as in `cache.cache_dir`. Raises `UserError`.
+    own gives up a fixed tenth (`heldout.split_indices`). "validation" holds unseen examples drawn like the training
+    data, where the source has them beside its test data, which may come from elsewhere; where it has not, it is the
+    same as "test". `data_dir` is as in `cache.cache_dir`. Raises `UserError`.
     """
     target = check_shape(shape)
-    if split not in ("train", "test"):
-        raise UserError(f"There is no split {split!r}; choose from train, test.")
+    if split not in ("train", "validation", "test"):
+        raise UserError(f"There is no split {split!r}; choose from train, validation, test.")
     if not data:
         raise UserError(f"No data given. {_WAYS}.")
-    if data in embedded.BUILDERS:
+    if data in embedded.NAMES:
         return embedded.read(data, target, split, data_dir)
     path = Path(data).expanduser()
     if path.is_dir():
@@ -64,7 +66,7 @@ def _prepared(data: str, data_dir: str, download: bool) -> Path:
     name = data.split("/")[0].split(":")[0]
     known = set(tfds.names()) - embedded.BUILDERS.keys()  # TFDS learns of an embedded set once it has been prepared
     if name not in known or tfds.parse(data) is None:
-        near = difflib.get_close_matches(name, [*embedded.BUILDERS, *sorted(known)], n=1)
+        near = difflib.get_close_matches(name, [*embedded.NAMES, *sorted(known)], n=1)
         hint = f"; did you mean {near[0]!r}?" if near and near[0] != data else "."
         path = f" nor is {Path(data).absolute()} a folder" if os.sep in data else ""
         raise UserError(f"There is no data set named {data!r}{path}{hint} {_WAYS}.")

@@ -10,10 +10,10 @@ from jaxgen.data.heldout import split_indices
 from jaxgen.data.transforms import Shape, fit_all
 from jaxgen.errors import UserError
 
-_LAYOUTS = (  # image and label of each split
-    {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")},  # Keras
-    {"train": ("train_image", "train_label"), "test": ("test_image", "test_label")},
-    {"train": ("train_images", "train_labels"), "test": ("test_images", "test_labels")},  # MedMNIST
+_LAYOUTS = (  # the names of the images and of the labels of each split
+    ("x_{}", "y_{}"),  # Keras
+    ("{}_image", "{}_label"),
+    ("{}_images", "{}_labels"),  # MedMNIST
 )
 
 
@@ -22,7 +22,8 @@ def read(path: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
 
     Keys: `image` and optionally `label`, of which a fixed tenth is held out (`heldout.split_indices`), or a split made
     by the file: `x_train, y_train, x_test, y_test` as Keras names them, `train_image, train_label, test_image,
-    test_label`, or the same with an s as MedMNIST names them; labels may be missing.
+    test_label`, or the same with an s as MedMNIST names them; labels may be missing. With `val` in the place of `test`
+    they are the split "validation"; where those are missing, it is the same as "test".
 
     Images are [N, h, w] or [N, h, w, c] with c of 1, 3 or 4: uint8, or floats in [0, 1], which are rounded to 8 bits.
     Other sizes and channels are brought to `shape` by `transforms.fit`. Labels are whole numbers from 0, [N] or [N, 1].
@@ -47,9 +48,12 @@ def read(path: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
 
 
 def _arrays(file: np.lib.npyio.NpzFile, path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
-    for layout in _LAYOUTS:
-        if all(image in file for image, _ in layout.values()):
-            name, label_name = layout[split]
+    for images, labels in _LAYOUTS:
+        if images.format("train") in file and images.format("test") in file:
+            part = split
+            if split == "validation":
+                part = "val" if images.format("val") in file else "test"
+            name, label_name = images.format(part), labels.format(part)
             image = _checked_images(file[name], f"`{name}` in {path}")
             label = file.get(label_name)
             return image, _checked_labels(label, len(image), f"`{label_name}` in {path}")

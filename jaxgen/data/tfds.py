@@ -120,7 +120,8 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
 
     `image` is the feature of that name, brought to `shape` by `transforms.fit`; `label` is the feature of that name if
     it is a whole number that is nowhere negative (TFDS writes -1 where labels are kept secret). "test" is the set's
-    test split, else its validation split, else a fixed tenth of its training split (`heldout.split_indices`).
+    test split, else its validation split, else a fixed tenth of its training split (`heldout.split_indices`);
+    "validation" is the set's validation split, else the same as "test".
 
     Raises `UnreadableError` where the files are damaged or name a feature class outside `FEATURES`, and `UserError`
     where the set has no images or no random access.
@@ -228,7 +229,9 @@ def _default_config(base: Path) -> Path | None:
 def _choose(sizes: dict[str, int], split: str, directory: Path) -> tuple[str, np.ndarray]:
     """The name of the split to read, and which of its rows."""
     held_out = next((name for name in ("test", "validation") if name in sizes), None)
-    if split == "test" and held_out:
+    if split == "validation" and split in sizes:
+        return split, np.arange(sizes[split])
+    if split != "train" and held_out:
         return held_out, np.arange(sizes[held_out])
     if "train" not in sizes:
         raise UserError(f"{directory} has no split `train`; it has {', '.join(sizes) or 'none'}.")

@@ -1,11 +1,12 @@
 """One file a domain: its networks, its arrays, its pictures. Found by file name.
 
-A domain is the one place that knows what the numbers mean; games, losses and the loop see arrays.
+A domain is the one place that knows what the numbers mean; games, losses and the loop see arrays. A file has a
+`DOMAIN`, or several `DOMAINS` by name, which a config calls `file/name`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from etils import epath
@@ -19,6 +20,36 @@ Raw = Mapping[str, np.ndarray]
 """What a data set holds, as it lies in memory: `image` uint8 [N, H, W, C] and perhaps `label` int32 [N]."""
 Pictures = Mapping[str, np.ndarray]
 """What a game shows, by name (`samples`, `reconstructions`, ...): model outputs [N, ...]."""
+Found = dict[str, Any]
+"""Metrics by name, and what they were measured with: plain JSON values."""
+
+
+class Source(Protocol):
+    """A trained run, as a domain sees it. `trained.Trained` says what the functions do."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def z_dim(self) -> int: ...
+    @property
+    def classes(self) -> int: ...
+    def draw(self, n: int, seed: int, label: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray: ...
+    def latents(self, n: int, seed: int, bound: float = 0.0) -> np.ndarray: ...
+    def decode(self, z: np.ndarray, label: np.ndarray | None = None) -> np.ndarray: ...
+    def walk(self, n: int, seed: int, frames: int = 48) -> np.ndarray: ...
+    def criticise(self, x: np.ndarray, label: np.ndarray | None = None) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What `jaxgen sample` can be asked for; a domain may add to it."""
+
+    num: int = 64  # how many
+    seed: int = 0
+    out: str = ""  # .png a grid, .gif a walk through latent space, .npz arrays, else a folder of single files
+    truncation: float = 0.0  # redraw latents beyond so many standard deviations: more typical, less varied; 0: never
+    balance: tuple[float, ...] = ()  # share of each class, as 0.5 0.5; nothing: all classes in turn
+    interpolate: bool = False  # rows of eight, each from one latent to another, in place of independent samples
 
 
 @dataclass(frozen=True)
@@ -35,8 +66,11 @@ class Domain:
     """Model outputs back to what the data set holds."""
     write: Callable[[Pictures, epath.Path], list[epath.Path]]
     """Writes what a game shows into files named after a stem; returns their paths."""
-    measure: Callable[[np.ndarray, Raw, Raw, Config], dict[str, float | int | str]] | None = None
-    """(samples, train, held-out, config) -> sample metrics, all raw."""
+    measure: Callable[[Source, Raw, Raw], Found] | None = None
+    """(a trained run, train, held-out) -> sample metrics."""
+    options: type[SampleOptions] = SampleOptions
+    sample: Callable[[Source, Any, epath.Path], list[epath.Path]] | None = None
+    """(a trained run, `options`, the run's folder of samples) -> files written. None: pictures, by `jaxgen.sample`."""
 
 
 def check_halvings(shape: tuple[int, ...], n: int) -> None:

@@ -6,10 +6,10 @@ from etils import epath
 from jaxgen import preview
 from jaxgen.config import MLPVAE, Config, ConvVAE
 from jaxgen.data import images
-from jaxgen.domains import Domain, Pictures, Raw, check_halvings
+from jaxgen.domains import Domain, Pictures, _pixels, check_halvings
 from jaxgen.errors import UserError
 from jaxgen.models import vae
-from jaxgen.types import Array, Batch, Split
+from jaxgen.types import Array, Batch
 
 
 def networks(cfg: Config, axis_name: str | None):
@@ -24,10 +24,6 @@ def networks(cfg: Config, axis_name: str | None):
         encoder = vae.ConvEncoder(model.z_dim, model.widths, model.hidden, dtype)
         return encoder, vae.ConvDecoder(shape, model.widths, model.hidden, dtype)
     raise UserError(f"The domain 'image' has no model {type(model).__name__}; choose MLPVAE or ConvVAE.")
-
-
-def load(cfg: Config, split: Split) -> Raw:
-    return images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)
 
 
 def to_batch(raw: dict[str, Array]) -> Batch:
@@ -61,4 +57,4 @@ def write(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
     return paths
 
 
-DOMAIN = Domain(networks, load, to_batch, to_raw, write)
+DOMAIN = Domain(networks, _pixels.load, to_batch, to_raw, write)

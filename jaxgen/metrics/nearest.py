@@ -11,16 +11,23 @@ _BLOCK = 2**24  # elements of one block of the distance matrix: 128 MiB
 
 
 def nearest_distance(queries: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """[N]: the Euclidean distance of each of `queries` [N, F] to the nearest of `items` [M, F]; exactly 0 for a copy.
+    """The second of `nearest_item`: the distances alone."""
+    return nearest_item(queries, items)[1]
 
-    Raises `UserError` on an empty set, different F, or values that are not finite.
+
+def nearest_item(queries: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `items` [M, F] is nearest to each of `queries` [N, F], and its Euclidean distance: int [N], float64 [N].
+
+    The distance is exactly 0 for a copy. Raises `UserError` on an empty set, different F, or values that are not
+    finite.
     """
     queries, items = check_pair(queries, items, ("queries", "items"), least=1)
-    out = np.empty(len(queries))
+    index, distance = np.empty(len(queries), np.int64), np.empty(len(queries))
     for rows, squared in squared_distances(queries, items):
+        index[rows] = squared.argmin(1)
         # The winner's distance again, by subtraction: the products below leave a rounding error where it is 0.
-        out[rows] = np.linalg.norm(queries[rows] - items[squared.argmin(1)], axis=1)
-    return out
+        distance[rows] = np.linalg.norm(queries[rows] - items[index[rows]], axis=1)
+    return index, distance
 
 
 def memorisation_auc(samples: np.ndarray, heldout: np.ndarray) -> float:

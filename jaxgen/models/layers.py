@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgen.axes import example_keys
+from jaxgen.models.normalisation import BatchNorm
 from jaxgen.types import Array
 
 leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
@@ -48,3 +50,25 @@ def normalised(layer: Callable[[], nn.Module], spectral: bool, x: Array, *, trai
 def with_label(x: Array, label: Array | None, classes: int) -> Array:
     """x [B, F] with the label [B] as one-hot features beside it: [B, F + classes]."""
     return x if label is None else jnp.concatenate([x, jax.nn.one_hot(label, classes, dtype=x.dtype)], axis=-1)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation whose scale and shift belong to the class: x [B, ..., C], label [B] -> the same as x.
+
+    Dumoulin et al. 2017; in the form of SA-GAN and BigGAN: 1 + a table of scales, and a table of shifts, both 0 at
+    first. Without `classes` it is plain batch normalisation. Under a mapped axis `axis_name`, of all devices' examples.
+    """
+
+    classes: int = 0
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None, *, train: bool) -> Array:
+        h = BatchNorm(not train, momentum=0.9, axis_name=self.axis_name, dtype=self.dtype)(x)
+        if label is None:
+            return h
+        table = partial(nn.Embed, self.classes, x.shape[-1], dtype=self.dtype, embedding_init=nn.initializers.zeros)
+        wide = (len(x), *(1,) * (x.ndim - 2), x.shape[-1])
+        scale, shift = (table(name=name)(label).reshape(wide) for name in ("scale", "shift"))
+        return h * (1 + scale) + shift

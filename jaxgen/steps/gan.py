@@ -9,7 +9,8 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from jaxgen.axes import example_keys, mean_over
+from jaxgen.augment import Augment
+from jaxgen.axes import axis_size, example_keys, mean_over
 from jaxgen.latent import numbered_keys, prior
 from jaxgen.losses.adversarial import Loss
 from jaxgen.losses.penalties import Penalty
@@ -38,6 +39,10 @@ class GAN:
     critic_steps: int = 1  # k: critic update j of a step trains on every k-th example, from the j-th
     ema_decay: float = 0.999
     classes: int = 0  # > 0: conditional on a `label` below this number
+    augment: Augment | None = None  # what the critic's images go through, real and fake, in both updates
+    augment_p: float = 1.0  # its probability at the start
+    ada_target: float = 0.0  # > 0: the probability adapts, so that the critic's overfitting stays here
+    ada_images: int = 500_000  # the least number of images over which it goes from 0 to 1
     skip_nonfinite: bool = False  # leave the state as it was where a loss or an update isn't finite
 
 
@@ -50,6 +55,7 @@ class State(struct.PyTreeNode):
     disc: Player
     ema: PyTree  # (params, stats) of the averaged generator
     skipped: Array  # steps left out as not finite
+    augment_p: Array
 
 
 def init(key: Array, batch: Batch, game: GAN) -> State:
@@ -59,7 +65,8 @@ def init(key: Array, batch: Batch, game: GAN) -> State:
     gen = player(game.gen, game.gen_tx, gen_key, jnp.zeros((1, game.z_dim)), *label)
     disc = player(game.disc, game.disc_tx, disc_key, batch["image"][:1], *label)
     zero = jnp.zeros((), jnp.int32)
-    return State(zero, key, gen, disc, copy((gen.params, gen.stats)), jnp.copy(zero))
+    p = jnp.asarray(game.augment_p, jnp.float32)
+    return State(zero, key, gen, disc, copy((gen.params, gen.stats)), jnp.copy(zero), p)
 
 
 def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = None) -> tuple[State, Metrics]:
@@ -80,7 +87,8 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
         x, key = share
         keys = jax.random.split(key, 3)
         fake, _ = _generate(state.gen.params, x, keys[0], state, game, axis_name)
-        return _update_critic(disc, x, jax.lax.stop_gradient(fake), keys[1], due, game, axis_name)[0], None
+        fake = jax.lax.stop_gradient(fake)
+        return _update_critic(disc, x, fake, state.augment_p, keys[1], due, game, axis_name)[0], None
 
     disc = state.disc
     if parts > 1:
@@ -93,10 +101,11 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
     fake, pull, gen_stats = jax.vjp(
         lambda params: _generate(params, last, z_key, state, game, axis_name), state.gen.params, has_aux=True
     )
-    disc, metrics = _update_critic(disc, last, fake, disc_key, due, game, axis_name)
+    disc, metrics = _update_critic(disc, last, fake, state.augment_p, disc_key, due, game, axis_name)
 
     def gen_loss(images: Array) -> Array:  # differentiated to the images only: no wasted critic weight gradients
-        (real, fake), _ = _criticise(disc.params, disc.stats, last, images, gen_key, game, axis_name)
+        seen, images = _augmented(last, images, state.augment_p, gen_key, game, axis_name)
+        (real, fake), _ = _criticise(disc.params, disc.stats, seen, images, gen_key, game, axis_name)
         return game.loss(real, fake)[1].mean()
 
     loss, to_images = jax.value_and_grad(gen_loss)(fake)
@@ -104,15 +113,22 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
     ema = average(state.ema, (gen.params, gen.stats), state.step, game.ema_decay)
     metrics = mean_over({**metrics, "loss/gen": loss}, axis_name)
     new = state.replace(step=state.step + 1, gen=gen, disc=disc, ema=ema)
+    if game.augment and game.ada_target:
+        change = (metrics["overfitting"] - game.ada_target) * len(batch["image"]) * axis_size(axis_name)
+        new = new.replace(augment_p=jnp.clip(state.augment_p + change / game.ada_images, 0, 1))
+        metrics["augment_p"] = new.augment_p
     if game.skip_nonfinite:
         new = new_if_finite(new, state, (metrics, gen, disc))
         metrics["skipped"] = new.skipped.astype(jnp.float32)
     return new, metrics
 
 
-def sample(state: State, keys: Array, game: GAN, label: Array | None = None) -> Array:
-    """Images [N, ...] in [-1, 1] of the averaged generator, one for each key [N]; classes (label [N]) in turn."""
-    return decode(state, prior(keys, game.z_dim), game, label)
+def sample(state: State, keys: Array, game: GAN, label: Array | None = None, bound: float = 0.0) -> Array:
+    """Images [N, ...] in [-1, 1] of the averaged generator, one for each key [N]; classes (label [N]) in turn.
+
+    `bound` truncates the latents, as in `latent.prior`.
+    """
+    return decode(state, prior(keys, game.z_dim, bound), game, label)
 
 
 def decode(state: State, z: Array, game: GAN, label: Array | None = None) -> Array:
@@ -120,6 +136,11 @@ def decode(state: State, z: Array, game: GAN, label: Array | None = None) -> Arr
     if game.classes and label is None:
         label = jnp.arange(len(z)) % game.classes
     return evaluate(game.gen, state.ema, z, *(() if label is None else (label,)))
+
+
+def criticise(state: State, images: Array, game: GAN, label: Array | None = None) -> Array:
+    """The critic's logits [N] of images [N, ...] in [-1, 1], of classes label [N] if the game is conditional."""
+    return evaluate(game.disc, (state.disc.params, state.disc.stats), images, *(() if label is None else (label,)))
 
 
 def show(state: State, key: Array, game: GAN, batch: Batch | None = None) -> dict[str, Array]:
@@ -158,16 +179,30 @@ def _criticise(
     return (real.astype(jnp.float32), fake_logits.astype(jnp.float32)), stats
 
 
+def _augmented(
+    batch: Batch, fake: Array, p: Array, key: Array, game: GAN, axis_name: str | None
+) -> tuple[Batch, Array]:
+    """The batch and the fakes as the critic sees them: by the same rule, each example by its own draw."""
+    if game.augment is None:
+        return batch, fake
+    keys = [example_keys(k, len(fake), axis_name) for k in jax.random.split(jax.random.fold_in(key, 1))]
+    return {**batch, "image": game.augment(batch["image"], keys[0], p)}, game.augment(fake, keys[1], p)
+
+
 def _update_critic(
-    disc: Player, batch: Batch, fake: Array, key: Array, due: Array, game: GAN, axis_name: str | None
+    disc: Player, batch: Batch, fake: Array, p: Array, key: Array, due: Array, game: GAN, axis_name: str | None
 ) -> tuple[Player, dict[str, Array]]:
     """One update, and the metrics of this device."""
+    batch, fake = _augmented(batch, fake, p, key, game, axis_name)
     loss_key, penalty_key, t_key = jax.random.split(key, 3)
     x, label = batch["image"], _label(batch, game)
 
     def loss(params: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
         (real, fake_logits), stats = _criticise(params, disc.stats, batch, fake, loss_key, game, axis_name)
         metrics = {"logit/real": real.mean(), "logit/fake": fake_logits.mean()}
+        if game.augment and game.ada_target:
+            # ADA's r_t, with the fake logit in the place of 0, of which a relativistic critic knows nothing.
+            metrics["overfitting"] = jnp.sign(real - fake_logits).mean()
         return game.loss(real, fake_logits)[0].mean(), (stats, metrics)
 
     def penalty(params: PyTree) -> Array:

@@ -9,7 +9,7 @@ from benchmarks.ours import system
 from benchmarks.protocol import by_kind
 from benchmarks.suites import Case, deterministic
 from jaxgen.assemble import build
-from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Variational
+from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Residual, Variational
 
 build_job = by_kind("benchmarks.ours")
 SHAPE = (8, 8, 1)
@@ -20,6 +20,20 @@ GAN = Config(
     shape=SHAPE,
     batch=4,
 )
+CLASSES = Config(
+    domain="face",
+    model=Residual(z_dim=3, gen=(8, 4), disc=(8, 4), norm="batch"),
+    game=Adversarial(penalty="r1", penalty_every=2, classes=2, augment="color+translation+cutout+flip"),
+    shape=SHAPE,
+    batch=4,
+)
+LEVELS = Config(
+    domain="levels/sokoban",
+    model=Residual(z_dim=3, gen=(8, 4), disc=(8, 4), placed="@$."),
+    game=Adversarial(),
+    shape=(4, 6, 7),
+    batch=4,
+)
 VAE = Config(domain="image", model=MLPVAE(z_dim=3, widths=(8,)), game=Variational(binarise=True), shape=SHAPE, batch=4)
 
 
@@ -28,8 +42,11 @@ def nested(arrays, prefix):
     tree = {}
     for name, value in arrays.items():
         if name.startswith(prefix + "/"):
-            layer, leaf = name.removeprefix(prefix + "/").split("/")
-            tree.setdefault(layer, {})[leaf] = value
+            *layers, leaf = name.removeprefix(prefix + "/").split("/")
+            at = tree
+            for layer in layers:
+                at = at.setdefault(layer, {})
+            at[leaf] = value
     return {"params": tree}
 
 
@@ -61,6 +78,31 @@ def test_what_a_peer_is_given_is_what_the_gan_played_with(tmp_path):
     real, fake = (game.disc.apply(nested(given, "disc"), x, train=False) for x in (given["x"], fake))
     assert losses[0][0] == pytest.approx(float(np.log1p(np.exp(fake - real)).mean()), abs=1e-6)
     assert np.ptp([disc for disc, _ in losses]) > 0
+
+
+def test_a_peer_is_given_the_labels_too(tmp_path):
+    case = deterministic(Case("classes", CLASSES))
+    losses = build_job(case.job(check=True)).losses(2, str(tmp_path / "given.npz"))
+    given = dict(np.load(tmp_path / "given.npz"))
+    z, label, game = given["noise"][0], given["label"], build(case.config).game
+    np.testing.assert_array_equal(label, [0, 1, 0, 1])
+    assert label.dtype == np.int32
+    fake, _ = game.gen.apply(nested(given, "gen"), z, label, train=True, mutable=["batch_stats"])
+
+    def loss(label):
+        real, of_fake = (game.disc.apply(nested(given, "disc"), x, label, train=False) for x in (given["x"], fake))
+        return float(np.log1p(np.exp(of_fake - real)).mean())
+
+    assert losses[0][0] == pytest.approx(loss(label), abs=1e-6)
+    assert abs(losses[0][0] - loss(1 - label)) > 1e-4
+
+
+@pytest.mark.parametrize("config", [CLASSES, LEVELS])
+@pytest.mark.parametrize("kind", [("step", {}), ("call", {"steps_per_call": 2})])
+def test_residual_pairs_take_their_steps(config, kind):
+    contestant = build_job(Case("residual", config, *kind).job())
+    contestant.run(2)
+    assert int(contestant._state.step) == 2
 
 
 def test_what_a_peer_is_given_is_what_the_vae_drew(tmp_path):
@@ -108,3 +150,17 @@ def test_images_are_in_the_range_of_the_game():
         assert x.dtype == jnp.float32
         assert low <= x.min() < low + 0.1
         assert 0.9 < x.max() <= 1
+
+
+def test_levels_are_tiles_one_hot():
+    x = system.images(LEVELS, 50)
+    assert x.shape == (50, *LEVELS.shape)
+    assert x.dtype == jnp.float32
+    assert set(np.unique(x)) == {0, 1}
+    np.testing.assert_array_equal(x.sum(-1), 1)
+    assert (x.sum((0, 1, 2)) > 0).all()  # every tile occurs
+
+
+def test_examples_have_labels_where_the_game_has_classes():
+    assert system.examples(GAN, 3).keys() == {"image"}
+    np.testing.assert_array_equal(system.examples(CLASSES, 5)["label"], [0, 1, 0, 1, 0])

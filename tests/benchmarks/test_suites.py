@@ -1,5 +1,6 @@
 import importlib.util
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -52,4 +53,13 @@ def test_the_check_runs_without_noise_of_its_own():
         config: Config = suites.deterministic(case).config
         assert getattr(config.model, "dropout", 0.0) == 0.0
         assert not (isinstance(config.game, Variational) and config.game.binarise)
+        assert not getattr(config.game, "augment", "")
         assert config.game.ema_decay == case.config.game.ema_decay
+
+
+def test_the_check_leaves_labels_and_penalties_as_they_are():
+    case = {case.name: case for case in suites.load("step")}["medical_gan"]
+    assert case.config
+    game = replace(case.config.game, augment="color", ada_target=0.5)
+    config: Config = suites.deterministic(replace(case, config=replace(case.config, game=game))).config
+    assert config.game == replace(game, augment="")

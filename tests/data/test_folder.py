@@ -92,6 +92,23 @@ def test_a_made_split_is_kept(tmp_path):
     assert (values(test), test["label"].tolist()) == ([99], [1])
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "other"])
+def test_validation_beside_a_made_split(tmp_path, name):
+    for part, value in (("train", 10), ("test", 20), (name, 30)):
+        for label in ("cat", "dog"):
+            put(tmp_path / part / label / "0.png", value)
+    data = folder.read(tmp_path, SHAPE, "validation")
+    assert values(data) == ([20, 20] if name == "other" else [30, 30])
+    assert data["label"].tolist() == [0, 1]
+
+
+def test_validation_of_an_unknown_class(tmp_path):
+    for file in ("train/cat/0.png", "test/dog/0.png", "val/cow/0.png"):
+        put(tmp_path / file, 10)
+    with pytest.raises(UserError, match=r"cow.0\.png is of no class; the classes are cat, dog"):
+        folder.read(tmp_path, SHAPE, "validation")
+
+
 def test_hidden_and_other_files_are_left_out_and_links_followed_once(tmp_path):
     real = tmp_path / "elsewhere"
     for i in range(2):

@@ -13,6 +13,7 @@ def test_splits_divide_the_data_and_keep_its_order(n, held_out):
     assert (np.diff(train) > 0).all()
     assert (np.diff(test) > 0).all()
     np.testing.assert_array_equal(test, split_indices(n, "test", "another name"))
+    np.testing.assert_array_equal(test, split_indices(n, "validation", "x"))
 
 
 def test_held_out_examples_come_from_everywhere():

@@ -29,6 +29,8 @@ def test_a_folder_an_npz_and_a_prepared_set_look_alike(tmp_path, prepare_tiny):
         assert ("label" in train) == (data != tmp_path / "photos")
         again = images.load(str(data), SHAPE, "train")
         assert all((train[name] == again[name]).all() for name in train)
+        validation = images.load(str(data), SHAPE, "validation")  # none of them has any of its own
+        assert all((test[name] == validation[name]).all() for name in test)
 
 
 def test_paths_from_home_and_from_here(tmp_path, monkeypatch):
@@ -52,7 +54,7 @@ def test_an_embedded_set_goes_before_a_folder_of_its_name(tmp_path, monkeypatch,
     [
         ("mnist5k", "no data set named 'mnist5k'; did you mean 'mnist_5k'?.*a folder of images, or an .npz file"),
         ("fashion_mnits", "did you mean 'fashion_mnist'"),
-        ("qqqq", r"no data set named 'qqqq'\. Give a set by name \(mnist_5k, or one of TFDS"),
+        ("qqqq", r"no data set named 'qqqq'\. Give a set by name \(mnist_5k, lfw_faces, tissue_patches, or one"),
         ("photos/cats", "no data set named 'photos/cats' nor is .*/photos/cats a folder"),
         ("mnist_5k/big", "did you mean 'mnist_5k'"),
         ("huggingface:mnist", "no data set named 'huggingface:mnist'"),
@@ -76,7 +78,7 @@ def test_data_that_are_not_there(tmp_path, monkeypatch, data, said):
 def test_a_wrong_shape_or_split_comes_first():
     with pytest.raises(UserError, match="height, width, channels"):
         images.load("mnist_5k", (28, 28), "train")
-    with pytest.raises(UserError, match="no split 'valid'; choose from train, test"):
+    with pytest.raises(UserError, match="no split 'valid'; choose from train, validation, test"):
         images.load("mnist_5k", SHAPE, "valid")
 
 

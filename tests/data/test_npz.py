@@ -46,6 +46,18 @@ def test_a_split_in_the_file_is_kept(save, names):
     np.testing.assert_array_equal(test["label"], LABELS[15:])
 
 
+@pytest.mark.parametrize(("images", "labels"), [("x_{}", "y_{}"), ("{}_image", "{}_label"), ("{}_images", "{}_labels")])
+def test_validation_is_val_or_else_test(save, images, labels):
+    arrays = {images.format(part): IMAGES[i : i + 5] for i, part in ((0, "train"), (5, "val"), (10, "test"))}
+    path = save(**arrays, **{labels.format("val"): LABELS[5:10, None]})
+    data = npz.read(path, SHAPE, "validation")
+    np.testing.assert_array_equal(data["image"], IMAGES[5:10, ..., None])
+    np.testing.assert_array_equal(data["label"], LABELS[5:10])
+    np.testing.assert_array_equal(npz.read(path, SHAPE, "test")["image"], IMAGES[10:15, ..., None])
+    del arrays[images.format("val")]
+    np.testing.assert_array_equal(npz.read(save(**arrays), SHAPE, "validation")["image"], IMAGES[10:15, ..., None])
+
+
 def test_labels_may_be_missing(save):
     assert npz.read(save(image=IMAGES), SHAPE, "train").keys() == {"image"}
     assert npz.read(save(x_train=IMAGES, x_test=IMAGES), SHAPE, "test").keys() == {"image"}

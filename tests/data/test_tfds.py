@@ -47,6 +47,13 @@ def test_validation_stands_in_for_test(prepare_tiny):
     directory = prepare_tiny({"train": 5, "validation": 2})
     assert rows(tfds.read(directory, SHAPE, "test")) == [0, 1]
     assert rows(tfds.read(directory, SHAPE, "train")) == list(range(5))
+    assert rows(tfds.read(directory, SHAPE, "validation")) == [0, 1]
+
+
+def test_validation_beside_test(prepare_tiny):
+    directory = prepare_tiny({"train": 5, "validation": 2, "test": 3})
+    sizes = {split: len(rows(tfds.read(directory, SHAPE, split))) for split in ("train", "validation", "test")}
+    assert sizes == {"train": 5, "validation": 2, "test": 3}
 
 
 def test_else_a_tenth_is_held_out(prepare_tiny):

@@ -4,12 +4,18 @@ import scipy.spatial.distance
 
 from jaxgen.errors import UserError
 from jaxgen.metrics import nearest
-from jaxgen.metrics.nearest import memorisation_auc, nearest_distance
+from jaxgen.metrics.nearest import memorisation_auc, nearest_distance, nearest_item
 
 
 def test_distance_by_hand():
     found = nearest_distance(np.array([[0, 0], [3, 4]]), np.array([[0, 1], [6, 8]]))
     np.testing.assert_allclose(found, [1, np.sqrt(18)])
+
+
+def test_the_nearest_item_is_named():
+    index, distance = nearest_item(np.array([[9.0, 0], [0, 2], [4, 0]]), np.array([[0.0, 0], [8, 0], [4, 0]]))
+    assert index.tolist() == [1, 0, 2]
+    assert distance.tolist() == [1, 2, 0]
 
 
 def test_a_copy_is_at_exactly_zero():

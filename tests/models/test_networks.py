@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.models import conv, mlp, vae
+from jaxgen.models import conv, mlp, residual, vae
 
 SHAPE, Z, CLASSES = (8, 12, 3), 5, 4
 RNG = np.random.default_rng(0)
@@ -15,12 +15,16 @@ LABELS = np.array([0, 1, 2, 3], np.int32)
 GENERATORS = {
     "mlp": lambda **kw: mlp.Generator(SHAPE, (6,), **kw),
     "conv": lambda **kw: conv.Generator(SHAPE, 2, 2, **kw),
+    "residual": lambda **kw: residual.Generator(SHAPE, (4, 4, 2), **kw),
+    "residual-norm": lambda **kw: residual.Generator(SHAPE, (4, 2), norm="batch", **kw),
 }
 CRITICS = {
     "mlp": lambda **kw: mlp.Critic((6, 4), **kw),
     "mlp-spectral-dropout": lambda **kw: mlp.Critic((6,), dropout=0.5, spectral_norm=True, **kw),
     "conv": lambda **kw: conv.Critic(2, 2, **kw),
     "conv-spectral-dropout": lambda **kw: conv.Critic(2, 1, dropout=0.5, spectral_norm=True, **kw),
+    "residual": lambda **kw: residual.Critic((4, 4, 2), **kw),
+    "residual-totals": lambda **kw: residual.Critic((4, 2), totals=True, **kw),
 }
 PAIRS = {
     "mlp": lambda **kw: (vae.MLPEncoder(Z, (6,), **kw), vae.MLPDecoder(SHAPE, (6,), **kw)),
@@ -131,7 +135,7 @@ def test_generators_listen_to_the_label(name):
     np.testing.assert_allclose(apply(module, variables, same, LABELS[::-1]), x[::-1], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "residual"])
 def test_critics_listen_to_the_label(name):
     module = CRITICS[name](classes=CLASSES)
     same = np.repeat(IMAGES[:1], 4, axis=0)

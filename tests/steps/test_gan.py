@@ -14,7 +14,7 @@ from jaxgen.axes import example_keys
 from jaxgen.latent import numbered_keys, prior
 from jaxgen.losses.adversarial import nonsaturating, relativistic, wasserstein
 from jaxgen.losses.penalties import r1, r2
-from jaxgen.steps.gan import GAN, decode, init, sample, show, train_step
+from jaxgen.steps.gan import GAN, criticise, decode, init, sample, show, train_step
 
 B, Z = 4, 2
 BATCH = {"image": jnp.array(np.random.default_rng(0).normal(size=(B, 2)) + 1, jnp.float32)}
@@ -98,13 +98,13 @@ def step_latents(state, parts):
     return [np.asarray(z, np.float64) for z in draw]
 
 
-def reference_step(state, game, gen_sees_updated_critic=True):
-    """(generator, critic, metrics) after one step."""
+def reference_step(state, game, gen_sees_updated_critic=True, shift=0.0):
+    """(generator, critic, metrics) after one step; the critic sees its inputs `shift`ed."""
     gen, disc = numbers(state.gen.params), numbers(state.disc.params)
     disc_loss, gen_loss = REFERENCE_LOSS[game.loss]
     old, metrics = disc, {}
     for j, z in enumerate(step_latents(state, game.critic_steps)):
-        x, fake = np.asarray(BATCH["image"], np.float64)[j :: game.critic_steps], network(gen, z)
+        x, fake = np.asarray(BATCH["image"], np.float64)[j :: game.critic_steps] + shift, network(gen, z) + shift
 
         def logits(p, x=x, fake=fake):
             return network(p, x)[:, 0], network(p, fake)[:, 0]
@@ -124,7 +124,7 @@ def reference_step(state, game, gen_sees_updated_critic=True):
     judge = disc if gen_sees_updated_critic else old
 
     def gen_objective(p):
-        return gen_loss(network(judge, x)[:, 0], network(judge, network(p, z))[:, 0]).mean()
+        return gen_loss(network(judge, x)[:, 0], network(judge, network(p, z) + shift)[:, 0]).mean()
 
     metrics["loss/gen"] = gen_objective(gen)
     return descend(gen, gen_objective, GEN_LR), disc, metrics
@@ -309,3 +309,55 @@ def test_the_game_is_static():
     assert hash(GAME) == hash(dataclasses.replace(GAME))
     assert dataclasses.replace(GAME) == GAME
     assert dataclasses.replace(GAME, critic_steps=2) != GAME
+
+
+def shifted(images, keys, p):
+    """An augmentation whose result NumPy knows."""
+    assert keys.shape == images.shape[:1]
+    return images + p
+
+
+@pytest.mark.parametrize("critic_steps", [1, 2])
+def test_real_and_fake_are_augmented_alike_in_both_updates_and_under_the_penalties(start, critic_steps):
+    penalties = {"penalties": (r1, r2), "penalty_weight": 0.7, "critic_steps": critic_steps}
+    game = dataclasses.replace(GAME, loss=relativistic, augment=shifted, augment_p=0.25, **penalties)
+    state = start.replace(augment_p=jnp.float32(0.25))
+    gen, disc, metrics = reference_step(state, game, shift=0.25)
+    new, found = step(state, BATCH, game)
+    for ours, theirs in zip(numbers(new.gen.params) + numbers(new.disc.params), gen + disc, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    for name, value in metrics.items():
+        np.testing.assert_allclose(found[name], value, atol=2e-6)
+    assert new.augment_p == 0.25  # fixed where there is no target
+
+
+@pytest.mark.parametrize("target", [0.1, 0.9])
+def test_the_probability_of_augmentation_follows_the_critic(target):
+    """By batch / ada_images times how far the share of right orderings, in [-1, 1], is from its target."""
+    game = dataclasses.replace(GAME, augment=shifted, augment_p=0.5, ada_target=target, ada_images=8)
+    state = jax.jit(partial(init, game=game))(jax.random.key(0), BATCH)
+    assert state.augment_p == 0.5
+    new, metrics = step(state, BATCH, game)
+    expected = np.clip(0.5 + (float(metrics["overfitting"]) - target) * B / 8, 0, 1)
+    assert abs(float(metrics["overfitting"])) in (0, 0.5, 1)  # of four pairs
+    np.testing.assert_allclose(new.augment_p, expected, atol=1e-6)
+    assert metrics["augment_p"] == new.augment_p
+    at_once = dataclasses.replace(game, ada_images=1)
+    unbounded = 0.5 + (float(metrics["overfitting"]) - target) * B
+    np.testing.assert_allclose(step(state, BATCH, at_once)[0].augment_p, np.clip(unbounded, 0, 1), atol=1e-6)
+
+
+def test_truncated_latents_stay_within_their_bound(start):
+    keys = numbered_keys(jax.random.key(0), 50)
+    z = np.asarray(prior(keys, 8, bound=0.5))
+    assert np.abs(z).max() <= 0.5
+    assert np.abs(z).mean() > 0.2
+    np.testing.assert_allclose(
+        sample(start, keys, GAME, bound=0.5), decode(start, prior(keys, Z, 0.5), GAME), atol=1e-6
+    )
+
+
+def test_the_critic_can_be_asked_afterwards(start):
+    x = np.asarray(BATCH["image"])
+    logits = criticise(start, x, GAME)
+    np.testing.assert_allclose(logits, network(numbers(start.disc.params), x.astype(np.float64))[:, 0], atol=1e-6)

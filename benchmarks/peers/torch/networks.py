@@ -150,17 +150,22 @@ def load(network: nn.Module, arrays: Arrays, prefix: str) -> None:
             if target is None:
                 continue
             used.add(path + name)
-            value = torch.from_numpy(np.ascontiguousarray(_as_torch(layer, name, arrays[path + name])))
-            if value.shape != target.shape:
-                raise ValueError(f"{path}{name} is {tuple(value.shape)}; PyTorch's has {tuple(target.shape)}")
-            with torch.no_grad():
-                target.copy_(value)
+            fill(layer, name, target, arrays, path + name)
     if extra := {n for n in arrays if n.startswith(prefix + "/")} - used:
         raise ValueError(f"PyTorch's network has no place for {sorted(extra)}")
 
 
+def fill(layer: nn.Module, name: str, target: torch.Tensor, arrays: Arrays, path: str) -> None:
+    """Fill one parameter of `layer`, `name` in Flax, from the array `path`. Raises ValueError for another shape."""
+    value = torch.from_numpy(np.ascontiguousarray(_as_torch(layer, name, arrays[path])))
+    if value.shape != target.shape:
+        raise ValueError(f"{path} is {tuple(value.shape)}; PyTorch's has {tuple(target.shape)}")
+    with torch.no_grad():
+        target.copy_(value)
+
+
 def _as_torch(layer: nn.Module, name: str, value: np.ndarray) -> np.ndarray:
-    """Flax's kernel or bias in PyTorch's order of axes."""
+    """Flax's parameter in PyTorch's order of axes."""
     if isinstance(layer, nn.ConvTranspose2d) and name == "kernel":
         return value[::-1, ::-1].transpose(2, 3, 0, 1)  # Flax does not reverse the kernel
     if isinstance(layer, nn.Conv2d) and name == "kernel":

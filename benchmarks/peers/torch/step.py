@@ -2,16 +2,18 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.peers.torch import device, networks
+from benchmarks.peers.torch import device, networks, residual
 from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.gan import GANStep
 from benchmarks.peers.torch.vae import VAEStep
 from benchmarks.protocol import Job
+from jaxgen.levels.tiles import TILESETS
 
 
 class TorchStep:
@@ -22,28 +24,31 @@ class TorchStep:
         if sgd:
             device.exact()
         model, self._shape = config["model"], config["shape"]
-        self._conv = model["type"] in ("Conv", "ConvVAE")
+        self._conv = model["type"] in ("Conv", "ConvVAE", "Residual")
         self._channels_last = self._conv and job["variant"] != "eager"
         how = {"variant": job["variant"], "precision": config["precision"], "sgd": sgd}
-        if model.get("spectral_norm"):
-            raise ValueError("the PyTorch peer has no spectral norm")
         game = config["game"]
+        self._refuse(model, game)
         if game["type"] == "Adversarial":
-            gen, disc = self._pair(model)
-            self._step: Any = GANStep(gen, disc, game, model["z_dim"], joint=not self._conv, **how)
-            self._networks, scale = {"gen": gen, "disc": disc}, (2, -1)
+            gen, disc = self._residual_pair(config) if model["type"] == "Residual" else self._pair(model)
+            joint = model["type"] != "Conv"  # batch normalisation in the critic mixes examples
+            self._step: Any = GANStep(gen, disc, game, model["z_dim"], joint=joint, **how)
+            self._networks = {"gen": gen, "disc": disc}
         else:
             encoder, decoder = self._autoencoder(model)
             self._step = VAEStep(encoder, decoder, game, **how)
-            self._networks, scale = {"encoder": encoder, "decoder": decoder}, (1, 0)
-        x = np.random.default_rng(0).random((config["batch"], *self._shape)) ** 4  # mostly dark, as digits are
-        self._x = self._placed(scale[0] * x + scale[1])
+            self._networks = {"encoder": encoder, "decoder": decoder}
+        self._load = residual.load if model["type"] == "Residual" else networks.load
+        self._x = self._placed(images(config))
+        self._label: tuple[torch.Tensor, ...] = ()
+        if classes := game.get("classes"):
+            self._label = (torch.arange(config["batch"], device=DEVICE) % classes,)
         self.unit = game.get("penalty_every", 1)
         self.facts = device.facts()
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
-            self._step(self._x)
+            self._step(self._x, None, *self._label)
         device.finish()
 
     def costs(self) -> dict[str, Any]:
@@ -53,9 +58,20 @@ class TorchStep:
         with np.load(path) as given:
             arrays = dict(given)
         for name, network in self._networks.items():
-            networks.load(network, arrays, name)
+            self._load(network, arrays, name)
         x, noise = self._placed(arrays["x"]), torch.from_numpy(arrays["noise"]).to(DEVICE)
-        return [[float(loss) for loss in self._step(x, noise[i])] for i in range(steps)]
+        label = [torch.from_numpy(arrays["label"]).to(DEVICE).long()] if "label" in arrays else []
+        return [[float(loss) for loss in self._step(x, noise[i], *label)] for i in range(steps)]
+
+    @staticmethod
+    def _refuse(model: Mapping[str, Any], game: Mapping[str, Any]) -> None:
+        """Raises ValueError for what PyTorch's networks have not."""
+        if model.get("spectral_norm"):
+            raise ValueError("the PyTorch peer has no spectral norm")
+        if game.get("classes") and model["type"] != "Residual":
+            raise ValueError("the PyTorch peer has labels with model Residual only")
+        if game.get("augment") and model["type"] == "MLP":
+            raise ValueError("the PyTorch peer augments images, not an MLP's vectors")
 
     def _placed(self, x: np.ndarray) -> torch.Tensor:
         """x [B, H, W, C] in the networks' layout: [B, H W C], or [B, C, H, W] in the variant's memory format."""
@@ -64,6 +80,16 @@ class TorchStep:
             return flat.flatten(1)
         image = flat.permute(0, 3, 1, 2)
         return image.contiguous(memory_format=torch.channels_last if self._channels_last else torch.contiguous_format)
+
+    def _residual_pair(self, config: dict[str, Any]) -> tuple[torch.nn.Module, torch.nn.Module]:
+        model, classes, last = config["model"], config["game"]["classes"], self._channels_last
+        domain, _, tiles = config["domain"].partition("/")
+        levels = domain == "levels"
+        placed = [TILESETS[tiles].chars.index(char) for char in model["placed"]] if levels else None
+        return self._formatted(
+            residual.Generator(model, self._shape, classes, placed, last),
+            residual.Critic(model, self._shape, classes, levels, last),
+        )
 
     def _pair(self, model: dict[str, Any]) -> tuple[torch.nn.Module, torch.nn.Module]:
         if model["type"] == "MLP":
@@ -91,6 +117,15 @@ class TorchStep:
         layout = torch.channels_last if self._channels_last else torch.contiguous_format
         first, second = (network.to(DEVICE, memory_format=layout) for network in pair)
         return first, second
+
+
+def images(config: Mapping[str, Any]) -> np.ndarray:
+    """[B, H, W, C]: as `benchmarks.ours.system.images`."""
+    rng, shape = np.random.default_rng(0), config["shape"]
+    if config["domain"].startswith("levels/"):
+        return np.eye(shape[2])[rng.integers(shape[2], size=(config["batch"], *shape[:2]))]
+    x = rng.random((config["batch"], *shape)) ** 4  # mostly dark, as digits are
+    return 2 * x - 1 if config["game"]["type"] == "Adversarial" else x
 
 
 build = TorchStep

@@ -1,0 +1,138 @@
+"""Gate 13: windows of Super Mario Bros and rooms of Sokoban, judged by solvers and against levels held out.
+
+One row holds the numbers of both games. An impostor cheats in one of them and has our numbers in the other.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from etils import epath
+
+from benchmarks import gates
+from benchmarks.gates import Part, Row, Verdict
+from jaxgen import assemble, search
+from jaxgen.domains.levels import tile_numbers
+from jaxgen.levels import tiled
+from jaxgen.levels.games import game
+from jaxgen.levels.tiles import TILESETS
+from jaxgen.metrics import level_quality
+from jaxgen.trained import Trained, load
+
+DATA = "levels"
+RUNS = {
+    "mario": ("level_gan_mario", "vglc/vglc-processed.zip/Super Mario Bros/Processed"),
+    "sokoban": ("level_gan_sokoban", "boxoban/boxoban.zip/unfiltered"),
+}
+SAMPLES = 1_000
+SEARCHED, EVALUATIONS = 100, 1_000  # levels that are searched for, and levels that each search may look at
+
+
+def measure(seed: int, data: Path, workdir: Path) -> Verdict:
+    """Trains both runs with the seed; judges the last checkpoints."""
+    ours: dict = {}
+    others, parts, impostors, facts = {}, [], {}, {}
+    for name, (config, path) in RUNS.items():
+        cfg = gates.config(config, data / path, seed)
+        steps, minutes = gates.trained(cfg, workdir / name)
+        domain = assemble.domain(cfg)
+        train, heldout = (tile_numbers(domain.load(cfg, split)["image"]) for split in ("train", "test"))
+        reference = level_quality.reference(train, heldout, game(name))
+        rows = {step: judged(load(workdir / name, step), reference, seed) for step in steps}
+        ours |= _named(name, rows[steps[-1]] | searched(load(workdir / name), name, seed))
+        cheats = level_quality.impostors(train, SAMPLES, seed)
+        if name == "mario":
+            cheats["flat_ground"] = flat_ground(SAMPLES, train.shape[1:])
+        cheated = {cheat: level_quality.compare(levels, reference) for cheat, levels in cheats.items()}
+        impostors |= {f"{name} {cheat}": (name, row) for cheat, row in cheated.items()}
+        parts += _parts(name, cheated)
+        best = max(rows, key=lambda step: float(rows[step]["playable"]))
+        others[f"{name}: real held out"] = _named(name, level_quality.compare(reference.heldout, reference))
+        others[f"{name}: best step ({best})"] = _named(name, rows[best])
+        facts[name] = {
+            "steps": steps[-1],
+            "batch": cfg.batch,
+            "training_minutes": minutes,
+            "train": len(train),
+            "heldout": len(reference.heldout),
+            "checkpoints": {str(step): rows[step] for step in steps},
+        }
+    return Verdict(
+        ours=ours,
+        parts=tuple(parts),
+        impostors={
+            # What an impostor does not do at all, search and files, is not held against it.
+            label: ours | _named(name, row)
+            for label, (name, row) in impostors.items()
+        },
+        others=others,
+        facts=facts | {"real": "levels of files held out (mario), Boxoban's own test split (sokoban)"},
+    )
+
+
+def judged(run: Trained, reference: level_quality.Reference, seed: int) -> Row:
+    """The metrics of `SAMPLES` levels, and whether Tiled's files give every one back."""
+    levels = tile_numbers(run.draw(SAMPLES, seed))
+    row = level_quality.compare(levels, reference)
+    return row | {"tmj_identical": round_trip(levels[:100], reference.game.name)}
+
+
+def round_trip(levels: np.ndarray, name: str) -> float:
+    """The share of levels that pytiled-parser reads as they were written."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = epath.Path(folder) / "level.tmj"
+        same = []
+        for level in levels:
+            tiled.write(path, level, TILESETS[name])
+            same.append(np.array_equal(tiled.read(Path(path), TILESETS[name]), level))
+    return float(np.mean(same))
+
+
+def searched(run: Trained, name: str, seed: int) -> Row:
+    """The share of latents from which the search comes to a level that can be played."""
+    play = game(name).play
+    cost: Callable[[np.ndarray], float] = lambda level: 1 - play(level).progress  # noqa: E731 (named for the reader)
+    found = [
+        search.minimise(lambda z: tile_numbers(run.decode(z)), cost, z, EVALUATIONS, seed + i)
+        for i, z in enumerate(run.latents(SEARCHED, seed))
+    ]
+    solved = [play(one.sample).solved for one in found]
+    return {
+        "playable_searched": float(np.mean(solved)),
+        "evaluations": float(np.mean([one.evaluations for one in found])),
+    }
+
+
+def flat_ground(n: int, shape: tuple[int, int]) -> np.ndarray:
+    """[n, H, W]: ground in the last row, and nothing else."""
+    level = np.full(shape, TILESETS["mario"].chars.index("-"), np.uint8)
+    level[-1] = TILESETS["mario"].chars.index("X")
+    return np.repeat(level[None], n, axis=0)
+
+
+def _parts(name: str, cheated: Mapping[str, Row]) -> list[Part]:
+    raw = {"mario": 0.8, "sokoban": 0.4}[name]
+    jumps = level_quality.COUNTED[name][1]
+    return [
+        Part(f"{name}: playable >= {raw:.0%}", f"{name}_playable", low=raw),
+        Part(f"{name}: playable >= 95% after latent search", f"{name}_playable_searched", low=0.95),
+        Part(f"{name}: solution length TV <= 0.3", f"{name}_length_tv", high=0.3),
+        Part(f"{name}: {jumps} TV <= 0.3", f"{name}_{jumps}_tv", high=0.3),
+        Part(
+            f"{name}: tile-pattern KL below the row-unigram sampler's",
+            f"{name}_pattern_kl",
+            high=float(np.nextafter(float(cheated["row_unigram"]["pattern_kl"]), 0)),
+        ),
+        Part(f"{name}: >= 90% distinct", f"{name}_distinct", low=0.9),
+        Part(
+            f"{name}: farther from the training levels than the column-Markov copier",
+            f"{name}_hamming",
+            low=float(np.nextafter(float(cheated["column_markov"]["hamming"]), 1)),
+        ),
+        Part(f"{name}: .tmj files give every level back", f"{name}_tmj_identical", low=1.0),
+    ]
+
+
+def _named(name: str, row: Row) -> dict:
+    return {f"{name}_{key}": value for key, value in row.items()}

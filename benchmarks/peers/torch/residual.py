@@ -1,0 +1,235 @@
+"""The residual pair of `jaxgen.models.residual` in PyTorch, and its weights from Flax's.
+
+Layers bear Flax's names, so that weights go by name. Forms, each exact, by CPU time of value and gradients, one core,
+32x64x16x16 and 32x16x64x64, contiguous | channels_last:
+
+    dense over channels     batched product 4.2, 7.2 (1x1 convolution 5.9, 20) | linear 3.5, 8.4 (convolution 3.7, 8.1)
+    blur of stride 2        banded products 1.6, 6.5 (depthwise 5.7, 39)       | the same 2.0, 8.5 (depthwise 3.2, 10.7)
+    bilinear to that size   banded products 2.5, 7.5 (interpolate 9.5, 41)     | interpolate 1.5, 9.1 (products 2.2, 11)
+
+Cards were not there to measure on.
+"""
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
+# (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmarks.peers.torch.bands import bilinear_matrix, blur_matrix
+from benchmarks.peers.torch.device import DEVICE
+from benchmarks.peers.torch.networks import Arrays, ToImage, fill
+
+Tensor = torch.Tensor
+
+
+class Dense(nn.Linear):
+    """Over the channels: x [B, I, H, W] -> [B, O, H, W]."""
+
+    def __init__(self, before: int, after: int, channels_last: bool, bias: bool = True):
+        super().__init__(before, after, bias)
+        self.channels_last = channels_last
+
+    def forward(self, x):
+        if self.channels_last:
+            return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        weight = self.weight.expand(len(x), *self.weight.shape)
+        flat = x.flatten(2)
+        y = torch.bmm(weight, flat) if self.bias is None else torch.baddbmm(self.bias[:, None], weight, flat)
+        return y.unflatten(2, x.shape[2:])
+
+
+class Banded(nn.Module):
+    """A matrix along the height and one along the width: x [B, C, H, W] -> [B, C, H', W']."""
+
+    def __init__(self, rows: np.ndarray, columns: np.ndarray, channels_last: bool):
+        super().__init__()
+        self.channels_last = channels_last
+        # No buffers: the moving average would take them along.
+        self._rows, self._columns = (torch.from_numpy(m.astype(np.float32)).to(DEVICE) for m in (rows, columns))
+
+    def forward(self, x):
+        if not self.channels_last:
+            return torch.matmul(torch.matmul(self._rows, x), self._columns.T)
+        y = x.permute(0, 2, 3, 1)
+        y = torch.matmul(self._rows, y.flatten(2)).unflatten(2, y.shape[2:])
+        return torch.matmul(self._columns, y).permute(0, 3, 1, 2)
+
+
+def blur(size: Sequence[int], channels_last: bool) -> nn.Module:
+    return Banded(blur_matrix(size[0]), blur_matrix(size[1]), channels_last)
+
+
+def bilinear(size: Sequence[int], channels_last: bool) -> nn.Module:
+    if channels_last:
+        return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+    return Banded(bilinear_matrix(size[0]), bilinear_matrix(size[1]), False)
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation, then 1 + scale and shift of the class; without `classes` the first alone."""
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        self.BatchNorm_0 = nn.BatchNorm2d(channels)
+        if classes:
+            self.scale, self.shift = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
+
+    def forward(self, x, label=None):
+        h = self.BatchNorm_0(x)
+        if label is None:
+            return h
+        scale, shift = self.scale(label)[:, :, None, None], self.shift(label)[:, :, None, None]
+        return torch.addcmul(shift, h, 1 + scale)
+
+
+class Block(nn.Module):
+    """x [B, C, H, W] -> the same: x + 1x1(3x3(1x1(x)))."""
+
+    def __init__(self, width: int, channels_last: bool, norm: str = "none", classes: int = 0):
+        super().__init__()
+        half = width // 2
+        self.Dense_0 = Dense(width, half, channels_last)
+        self.Conv_0 = nn.Conv2d(half, half, 3, padding=1)
+        self.Dense_1 = Dense(half, width, channels_last)
+        self._batch = norm == "batch"
+        if self._batch:
+            self.ConditionalBatchNorm_0 = ConditionalBatchNorm(half, classes)
+            self.ConditionalBatchNorm_1 = ConditionalBatchNorm(half, classes)
+
+    def forward(self, x, *label):
+        h = self.Dense_0(x)
+        h = self.Conv_0(leaky_relu(self.ConditionalBatchNorm_0(h, *label) if self._batch else h))
+        return x + self.Dense_1(leaky_relu(self.ConditionalBatchNorm_1(h, *label) if self._batch else h))
+
+
+class Generator(nn.Module):
+    """z [B, Z] (and label [B]) -> [B, C, H, W] in [-1, 1], or one-hot where `placed` is given (it may be empty)."""
+
+    def __init__(
+        self,
+        model: Mapping[str, Any],
+        shape: Sequence[int],
+        classes: int,
+        placed: Sequence[int] | None,
+        channels_last: bool,
+    ):
+        super().__init__()
+        widths, self._blocks = model["gen"], model["blocks"]
+        halvings = len(widths) - 1
+        self._classes, self._placed = classes, placed
+        size = (shape[0] >> halvings, shape[1] >> halvings)
+        self.Dense_0 = ToImage(model["z_dim"] + classes, (*size, widths[0]), channels_last, bias=True)
+        for i, (before, after) in enumerate(pairwise(widths)):
+            setattr(self, f"Dense_{i + 1}", Dense(before, after, channels_last, bias=False))
+            setattr(self, f"up_{i + 1}", bilinear((size[0] << i, size[1] << i), channels_last))
+        for i, width in enumerate(w for w in widths for _ in range(self._blocks)):
+            setattr(self, f"Block_{i}", Block(width, channels_last, model["norm"], classes))
+        self._scales = len(widths)
+        self.Conv_0 = nn.Conv2d(widths[-1], shape[2] + len(placed or ()), 3, padding=1)
+
+    def forward(self, z, *label):
+        h = self.Dense_0(torch.cat([z, F.one_hot(label[0], self._classes).to(z.dtype)], 1) if label else z)
+        for i in range(self._scales):
+            if i:
+                h = getattr(self, f"up_{i}")(getattr(self, f"Dense_{i}")(h))
+            for j in range(self._blocks):
+                h = getattr(self, f"Block_{i * self._blocks + j}")(h, *label)
+        h = self.Conv_0(leaky_relu(h)).float()
+        return torch.tanh(h) if self._placed is None else one_hot_with(h, self._placed)
+
+
+def one_hot_with(logits: Tensor, placed: Sequence[int]) -> Tensor:
+    """Logits [B, T + P, H, W] -> [B, T, H, W]: `jaxgen.models.residual.one_hot_with`."""
+    if not placed:
+        return _straight_through(logits)
+    kinds = logits.shape[1] - len(placed)
+    hidden = torch.zeros(kinds, device=logits.device)
+    hidden[list(placed)] = -torch.inf
+    out = _straight_through(logits[:, :kinds] + hidden[:, None, None])
+    cells = logits[:, kinds:].flatten(2)
+    taken = torch.zeros_like(cells[:, 0])
+    for p, kind in enumerate(placed):
+        here = _straight_through(cells[:, p].masked_fill(taken > 0, -torch.inf))
+        taken = taken + here.detach()
+        here = here.view(-1, 1, *logits.shape[2:])
+        out = out * (1 - here)
+        out = torch.cat([out[:, :kind], out[:, kind : kind + 1] + here, out[:, kind + 1 :]], 1)
+    return out
+
+
+def _straight_through(logits: Tensor) -> Tensor:
+    """One-hot along axis 1, with the softmax's gradient."""
+    shares = logits.softmax(1)
+    hard = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
+    return (hard - shares).detach() + shares
+
+
+class Critic(nn.Module):
+    """x [B, C, H, W] (and label [B]) -> logits [B, 1]."""
+
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, totals: bool, channels_last: bool):
+        super().__init__()
+        widths, self._blocks, self._totals = model["disc"][::-1], model["blocks"], totals
+        self._channels_last = channels_last
+        height, width, channels = shape
+        self.Conv_0 = nn.Conv2d(channels, widths[0], 3, padding=1)
+        for i, (before, after) in enumerate(pairwise(widths)):
+            setattr(self, f"down_{i}", blur((height, width), channels_last))
+            setattr(self, f"Dense_{i}", Dense(before, after, channels_last, bias=False))
+            height, width = -(-height // 2), -(-width // 2)
+        for i, after in enumerate(w for w in widths for _ in range(self._blocks)):
+            setattr(self, f"Block_{i}", Block(after, channels_last))
+        self._scales = len(widths)
+        self.where = nn.Parameter(torch.randn(height, width, widths[-1]) * (height * width) ** -0.5)
+        features = widths[-1]
+        self._heads = [f"Dense_{len(widths) - 1 + i}" for i in range(3 if totals else 1)]
+        for name in self._heads[:-1]:
+            setattr(self, name, nn.Linear(features + channels * (name == self._heads[0]), widths[-1]))
+        setattr(self, self._heads[-1], nn.Linear(features, 1))
+        if classes:
+            self.Embed_0 = nn.Embedding(classes, features)
+
+    def forward(self, x, *label):
+        h = self.Conv_0(x)
+        for i in range(self._scales):
+            if i:
+                h = getattr(self, f"Dense_{i - 1}")(getattr(self, f"down_{i - 1}")(h))
+            for j in range(self._blocks):
+                h = getattr(self, f"Block_{i * self._blocks + j}")(h)
+        where = self.where.permute(2, 0, 1)
+        features = (leaky_relu(h) * (where if self._channels_last else where.contiguous())).sum((2, 3))
+        if self._totals:
+            features = torch.cat([features, x.sum((2, 3)).to(features.dtype)], 1)
+            for name in self._heads[:-1]:
+                features = leaky_relu(getattr(self, name)(features))
+        logit = getattr(self, self._heads[-1])(features)
+        if label:
+            logit = logit + (self.Embed_0(label[0]) * features).sum(1, keepdim=True) * features.shape[1] ** -0.5
+        return logit
+
+
+def load(network: nn.Module, arrays: Arrays, prefix: str) -> None:
+    """Fill `network` from Flax's parameters `prefix/Block_0/Dense_0/kernel` ..., by name.
+
+    Raises KeyError for a parameter that is missing and ValueError where some are left over or have another shape.
+    """
+    leaves = {nn.BatchNorm2d: "scale", nn.Embedding: "embedding"}
+    used: set[str] = set()
+    for path, layer in network.named_modules():
+        for own, target in layer.named_parameters(recurse=False):
+            name = leaves.get(type(layer), "kernel") if own == "weight" else own
+            full = "/".join([prefix, *filter(None, path.split(".")), name])
+            fill(layer, name, target, arrays, full)
+            used.add(full)
+    if extra := {n for n in arrays if n.startswith(prefix + "/")} - used:
+        raise ValueError(f"PyTorch's network has no place for {sorted(extra)}")

@@ -1,0 +1,29 @@
+"""32x32 faces, 80 pictures that come with scikit-image: a residual GAN with differentiable augmentation.
+
+jaxgen train configs/face_gan.py
+"""
+
+from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
+
+
+def get_config() -> Config:
+    return Config(
+        domain="face",
+        model=Residual(z_dim=64, gen=(128, 128, 64, 32), disc=(128, 128, 64, 32)),
+        game=Adversarial(
+            loss="relativistic",
+            gen=Adam(lr=2e-4, b1=0.0, b2=0.99),
+            disc=Adam(lr=2e-4, b1=0.0, b2=0.99),
+            penalty="r1+r2",
+            penalty_weight=1.0,
+            penalty_every=4,
+            augment="color+translation+cutout+flip",
+            augment_p=0.5,
+            ada_target=0.8,
+            ada_images=50_000,
+        ),
+        data="lfw_faces",
+        shape=(32, 32, 1),
+        batch=32,
+        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
+    )

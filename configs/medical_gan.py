@@ -1,0 +1,28 @@
+"""32x32 colour patches of two tissues, retina and stained colon (scikit-image's pictures): a GAN by class.
+
+jaxgen train configs/medical_gan.py
+"""
+
+from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
+
+
+def get_config() -> Config:
+    return Config(
+        domain="medical",
+        model=Residual(z_dim=64, gen=(128, 128, 64, 32), disc=(128, 128, 64, 32), norm="batch"),
+        game=Adversarial(
+            loss="relativistic",
+            gen=Adam(lr=2e-4, b1=0.0, b2=0.99),
+            disc=Adam(lr=2e-4, b1=0.0, b2=0.99),
+            penalty="r1+r2",
+            penalty_weight=1.0,
+            penalty_every=8,
+            classes=2,
+            augment="translation+flip",
+            augment_p=0.5,
+        ),
+        data="tissue_patches",
+        shape=(32, 32, 3),
+        batch=64,
+        loop=Loop(steps=2000, sample_every=500, save_every=500),
+    )

@@ -1,0 +1,64 @@
+"""What the GANs of images share: their networks, uint8 to [-1, 1] and back, and their pictures. Not a domain."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from jaxgen import preview
+from jaxgen.config import MLP, Config, Conv, Residual
+from jaxgen.data import images
+from jaxgen.domains import Pictures, Raw, check_halvings
+from jaxgen.errors import UserError
+from jaxgen.models import conv, mlp, residual
+from jaxgen.types import Array, Batch, Split
+
+
+def networks(cfg: Config, axis_name: str | None, models: tuple[type, ...]):
+    """Generator and critic of the config's model, which is one of `models`."""
+    model, shape, classes = cfg.model, images.check_shape(cfg.shape), getattr(cfg.game, "classes", 0)
+    dtype = "bfloat16" if cfg.precision == "bf16" else None
+    if not isinstance(model, models):
+        known = " or ".join(m.__name__ for m in models)
+        raise UserError(f"The domain {cfg.domain!r} has no model {type(model).__name__}; choose {known}.")
+    if isinstance(model, MLP):
+        gen = mlp.Generator(shape, model.gen, classes, dtype)
+        return gen, mlp.Critic(model.disc, model.dropout, model.spectral_norm, classes, axis_name, dtype)
+    if isinstance(model, Conv):
+        check_halvings(shape, model.layers)
+        gen = conv.Generator(shape, model.width, model.layers, classes, axis_name, dtype)
+        critic = conv.Critic(model.width, model.layers, model.dropout, model.spectral_norm, classes, axis_name, dtype)
+        return gen, critic
+    assert isinstance(model, Residual)
+    if model.placed:
+        raise UserError("Only levels have tiles to place; leave out --model.placed.")
+    check_halvings(shape, max(len(model.gen), len(model.disc)) - 1)
+    gen = residual.Generator(shape, model.gen, model.blocks, model.norm, "tanh", (), classes, axis_name, dtype)
+    return gen, residual.Critic(model.disc, model.blocks, False, classes, dtype)
+
+
+def load(cfg: Config, split: Split) -> Raw:
+    return images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)
+
+
+def to_batch(raw: Mapping[str, Any]) -> Batch:
+    """`image` uint8 to float32 in [-1, 1]."""
+    return {**raw, "image": raw["image"].astype("float32") / 127.5 - 1}
+
+
+def to_raw(x: Array | np.ndarray) -> np.ndarray:
+    """[-1, 1] to uint8; what lies outside is cut off."""
+    return np.round((np.clip(np.asarray(x), -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def write(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
+    """A grid of `samples`, rows of eight `interpolations`, and a GIF of a `walk`: whichever there are."""
+    paths, still = [], [name for name in ("samples", "interpolations") if name in pictures]
+    if still:
+        columns = 8 if still != ["samples"] else 0
+        picture = preview.rows([to_raw(pictures[name]) for name in still], columns)
+        paths.append(preview.write_png(stem.with_suffix(".png"), picture, scale=2))
+    if "walk" in pictures:
+        paths.append(preview.write_gif(stem.with_suffix(".gif"), [preview.grid(to_raw(f)) for f in pictures["walk"]]))
+    return paths

@@ -1,0 +1,162 @@
+"""Residual generator and critic of the R3GAN kind (Huang et al. 2024): bottlenecks without normalisation, fixed
+bilinear resampling between resolutions, critic features by one weighted sum over space.
+
+Departures: the 3x3 convolution of a bottleneck is narrow (half the width) in place of wide and grouped, since grouped
+convolutions have no fast form on CPU; and batch normalisation conditioned on the class is there for who wants it.
+"""
+
+import math
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxgen.models.convolution import Conv
+from jaxgen.models.layers import ConditionalBatchNorm, leaky_relu, with_label
+from jaxgen.models.resample import bilinear_up, blur
+from jaxgen.types import Array
+
+Norm = Literal["none", "batch"]
+Output = Literal["tanh", "one_hot"]
+
+_he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # for rectifiers: He et al. 2015
+
+
+class Block(nn.Module):
+    """x [B, H, W, C] (and label [B]) -> the same: x + 1x1(3x3(1x1(x))), the identity at first."""
+
+    norm: Norm = "none"
+    classes: int = 0
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
+        width = x.shape[-1]
+
+        def activated(h: Array) -> Array:
+            if self.norm == "batch":
+                norm = ConditionalBatchNorm(self.classes, self.axis_name, self.dtype)
+                h = norm(h, label, train=train)
+            return leaky_relu(h)
+
+        h = activated(nn.Dense(width // 2, dtype=self.dtype, kernel_init=_he)(x))
+        h = activated(Conv(width // 2, (3, 3), dtype=self.dtype, kernel_init=_he)(h))
+        # Zeros at the end: depth costs no stability at the start (Zhang et al. 2019, Fixup).
+        return x + nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+
+
+class Generator(nn.Module):
+    """z [B, Z] (and label [B]) -> [B, *shape] in [-1, 1]; or with `one_hot` a 1 in one channel and 0 in the others.
+
+    Of one-hot outputs the gradient is the softmax's (straight-through: Bengio et al. 2013): soft ones a critic tells
+    from real ones at a glance.
+
+    `widths` are the channels of each resolution, the coarsest first; each is twice the one before. The class enters
+    beside z, and with `batch` normalisation in each block.
+    """
+
+    shape: tuple[int, int, int]
+    widths: tuple[int, ...]
+    blocks: int = 1
+    norm: Norm = "none"
+    output: Output = "tanh"
+    placed: tuple[int, ...] = ()  # with one_hot: channels that are put into one cell each
+    classes: int = 0
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
+        halvings = len(self.widths) - 1
+        size = (self.shape[0] >> halvings, self.shape[1] >> halvings, self.widths[0])
+        h = nn.Dense(size[0] * size[1] * size[2], dtype=self.dtype)(with_label(z, label, self.classes))
+        h = h.reshape(len(z), *size)
+        for i, width in enumerate(self.widths):
+            if i:
+                h = bilinear_up(nn.Dense(width, use_bias=False, dtype=self.dtype)(h))
+            for _ in range(self.blocks):
+                h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
+        if self.output == "tanh":
+            return nn.tanh(self._last(h, self.shape[-1]))
+        if not self.placed:
+            return straight_through(self._last(h, self.shape[-1]))
+        # Places straight from z too, so that they differ from one sample to the next before anything is learnt: were
+        # they all the same at first, critic and generator would chase that one place around.
+        size = (*self.shape[:2], len(self.placed))
+        spread = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
+        places = nn.Dense(math.prod(size), kernel_init=spread)(z).reshape(len(z), *size)
+        maps = place(places + self._last(h, len(self.placed)))
+        h = h + nn.Dense(h.shape[-1], dtype=self.dtype)(maps)  # the rest is drawn around them
+        h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
+        return with_placed(self._last(h, self.shape[-1]), maps, self.placed)
+
+    def _last(self, h: Array, channels: int) -> Array:
+        """h [B, H, W, C] -> [B, H, W, channels] float32."""
+        return Conv(channels, (3, 3), dtype=self.dtype)(leaky_relu(h)).astype(jnp.float32)
+
+
+def straight_through(logits: Array) -> Array:
+    """One-hot along the last axis, with the softmax's gradient (Bengio et al. 2013).
+
+    Soft outputs a critic would tell from real ones at a glance.
+    """
+    shares = jax.nn.softmax(logits)
+    hard = jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
+    return jax.lax.stop_gradient(hard - shares) + shares
+
+
+def place(logits: Array) -> Array:
+    """[B, H, W, P] -> the same: in each of P maps a 1 in one cell, its likeliest that no map before it has taken."""
+    flat = logits.reshape(len(logits), logits.shape[1] * logits.shape[2], logits.shape[3])
+    taken, maps = jnp.zeros(flat.shape[:2]), []
+    for p in range(flat.shape[2]):
+        maps.append(straight_through(jnp.where(taken > 0, -jnp.inf, flat[..., p])))
+        taken += jax.lax.stop_gradient(maps[-1])
+    return jnp.stack(maps, axis=-1).reshape(logits.shape)
+
+
+def with_placed(logits: Array, maps: Array, placed: tuple[int, ...]) -> Array:
+    """[B, H, W, T] one-hot: channel `placed[p]` where map p of [B, H, W, P] has its 1, which is the only way to come by
+    such a channel; elsewhere the likeliest of the others."""
+    kinds = logits.shape[-1]
+    never = np.zeros(kinds, np.float32)
+    never[list(placed)] = -np.inf
+    rest = straight_through(logits + never.reshape(1, 1, 1, -1))
+    return rest * (1 - maps.sum(-1, keepdims=True)) + maps @ jnp.eye(kinds)[jnp.array(placed)]
+
+
+class Critic(nn.Module):
+    """x [B, H, W, C] (and label [B]) -> logits [B]; the label enters by projection (Miyato & Koyama 2018).
+
+    `widths` as the generator's: the coarsest resolution first. With `totals` it also sees the sum of each input channel
+    over space, before two dense layers: for one-hot inputs how often each kind occurs, which levels have rules about.
+    """
+
+    widths: tuple[int, ...]
+    blocks: int = 1
+    totals: bool = False
+    classes: int = 0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
+        h = Conv(self.widths[-1], (3, 3), dtype=self.dtype)(x)
+        for i, width in enumerate(reversed(self.widths)):
+            if i:
+                h = nn.Dense(width, use_bias=False, dtype=self.dtype)(blur(h, 4, stride=2))
+            for _ in range(self.blocks):
+                h = Block(dtype=self.dtype)(h, train=train)
+        where = self.param("where", nn.initializers.normal((h.shape[1] * h.shape[2]) ** -0.5), h.shape[1:])
+        features = jnp.sum(leaky_relu(h) * where[None].astype(h.dtype), axis=(1, 2))
+        if self.totals:
+            features = jnp.concatenate([features, jnp.sum(x, axis=(1, 2)).astype(features.dtype)], axis=-1)
+            for _ in range(2):
+                features = leaky_relu(nn.Dense(self.widths[0], dtype=self.dtype, kernel_init=_he)(features))
+        logit = nn.Dense(1, dtype=self.dtype)(features)[:, 0]
+        if label is not None:
+            embedded = nn.Embed(self.classes, features.shape[-1], dtype=self.dtype)(label)
+            logit += jnp.sum(embedded * features, axis=-1) * features.shape[-1] ** -0.5
+        return logit.astype(jnp.float32)

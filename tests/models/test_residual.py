@@ -1,0 +1,95 @@
+"""Residual networks: what they start as, what they listen to, and one-hot outputs by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.models import residual
+from jaxgen.models.layers import ConditionalBatchNorm
+
+Z = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+
+
+def test_a_block_is_the_identity_at_first():
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 6)).astype(np.float32)
+    out, _ = residual.Block().init_with_output(jax.random.key(0), x, train=False)
+    np.testing.assert_array_equal(out, x)
+
+
+def test_resolutions_and_widths():
+    gen = residual.Generator((16, 24, 3), (8, 6, 4), blocks=2)
+    shapes = jax.eval_shape(lambda: gen.init(jax.random.key(0), Z, train=False))["params"]
+    assert shapes["Dense_0"]["kernel"].shape == (5, 4 * 6 * 8)
+    assert [shapes[f"Block_{i}"]["Dense_0"]["kernel"].shape for i in range(6)] == [
+        *[(8, 4)] * 2,
+        *[(6, 3)] * 2,
+        *[(4, 2)] * 2,
+    ]
+    critic = residual.Critic((8, 6, 4))
+    shapes = jax.eval_shape(lambda: critic.init(jax.random.key(0), jnp.zeros((1, 16, 24, 3)), train=False))["params"]
+    assert shapes["where"].shape == (4, 6, 8)
+    assert shapes["Conv_0"]["kernel"].shape == (3, 3, 3, 4)
+
+
+def test_one_hot_outputs_by_hand():
+    logits = jnp.array([[1.0, 2.0, 9.0], [3.0, 1.0, 2.0]])
+    np.testing.assert_allclose(residual.straight_through(logits), [[0, 0, 1], [1, 0, 0]], atol=1e-6)
+
+
+def test_maps_take_different_cells():
+    """Both prefer the first of two cells, where the first map goes."""
+    logits = jnp.array([[[[3.0, 3.0], [1.0, 2.0]]]])  # [1, 1, 2, 2]
+    np.testing.assert_allclose(residual.place(logits), [[[[1, 0], [0, 1]]]], atol=1e-6)
+
+
+def test_what_is_placed_stands_there_and_nowhere_else():
+    logits = jnp.array([[[[1.0, 2.0, 9.0], [3.0, 1.0, 9.0], [0.0, 1.0, 9.0]]]])  # the last kind is likeliest everywhere
+    maps = jnp.array([[[[0.0], [1.0], [0.0]]]])
+    out = residual.with_placed(logits, maps, (2,))
+    np.testing.assert_allclose(out, [[[[0, 1, 0], [0, 0, 1], [0, 1, 0]]]], atol=1e-6)
+
+
+def test_a_generator_places_as_many_as_it_is_told():
+    gen = residual.Generator((6, 4, 5), (4, 4), output="one_hot", placed=(4, 3, 3))
+    z = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    x, _ = jax.jit(lambda key: gen.init_with_output(key, z, train=False))(jax.random.key(0))
+    np.testing.assert_allclose(x.sum(-1), 1, atol=1e-6)
+    np.testing.assert_allclose(x[..., 3:].sum((1, 2)), [[2, 1]] * 20, atol=1e-6)
+    assert len({int(cell) for cell in np.argmax(np.asarray(x)[..., 4].reshape(20, -1), axis=1)}) > 5  # many places
+
+
+def test_the_gradient_of_a_one_hot_output_is_the_softmaxs():
+    logits, weight = np.random.default_rng(1).normal(size=(2, 2, 2, 2, 3)).astype(np.float32)
+    hard = jax.grad(lambda x: (residual.straight_through(x) * weight).sum())(jnp.asarray(logits))
+    soft = jax.grad(lambda x: (jax.nn.softmax(x) * weight).sum())(jnp.asarray(logits))
+    np.testing.assert_allclose(hard, soft, atol=1e-6)
+    placed = jax.grad(lambda x: (residual.place(x) * weight).sum())(jnp.asarray(logits))
+    assert np.isfinite(placed).all()
+    assert np.abs(placed[..., 0]).min() > 0  # every cell hears what placing something there would do
+
+
+def test_a_critic_with_totals_counts():
+    """Two boards with the same neighbourhoods everywhere a small filter looks, but not as many pieces."""
+    few, many = np.zeros((1, 12, 12, 2), np.float32), np.zeros((1, 12, 12, 2), np.float32)
+    few[0, 0, 0, 1] = many[0, 0, 0, 1] = many[0, 11, 11, 1] = 1
+    critic = residual.Critic((4,), totals=True)
+    variables = critic.init(jax.random.key(0), few, train=False)
+    variables["params"]["where"] = jnp.zeros_like(variables["params"]["where"])  # only the totals are left
+    logits = critic.apply(variables, np.concatenate([few, many, few[:, ::-1]]), train=False)
+    assert abs(logits[0] - logits[1]) > 1e-3
+    assert logits[0] == pytest.approx(float(logits[2]), abs=1e-6)
+
+
+def test_conditional_normalisation_by_hand():
+    x = np.random.default_rng(0).normal(3, 2, size=(6, 2, 2, 3)).astype(np.float32)
+    label = np.array([0, 1, 0, 1, 1, 0])
+    norm = ConditionalBatchNorm(classes=2)
+    variables = norm.init(jax.random.key(0), x, label, train=True)
+    scale, shift = np.array([[0.0] * 3, [1.0, 2.0, 3.0]]), np.array([[0.5] * 3, [0.0] * 3])
+    variables["params"]["scale"]["embedding"] = jnp.asarray(scale, jnp.float32)
+    variables["params"]["shift"]["embedding"] = jnp.asarray(shift, jnp.float32)
+    out, _ = norm.apply(variables, x, label, train=True, mutable=["batch_stats"])
+    standard = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+    expected = standard * (1 + scale[label][:, None, None]) + shift[label][:, None, None]
+    np.testing.assert_allclose(out, expected, atol=1e-5)
