@@ -32,6 +32,8 @@ def shrunk(config):
             sizes[f.name] = tuple(min(size, 8) for size in value)
         elif f.name in ("z_dim", "width", "hidden"):
             sizes[f.name] = min(value, 8)
+        elif f.name == "blocks":
+            sizes[f.name] = 1
     model = dataclasses.replace(config.model, **sizes)
     return dataclasses.replace(config, model=model, batch=8 * getattr(config.game, "critic_steps", 1))
 

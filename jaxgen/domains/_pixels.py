@@ -34,7 +34,9 @@ def networks(cfg: Config, axis_name: str | None, models: tuple[type, ...]):
     if model.placed:
         raise UserError("Only levels have tiles to place; leave out --model.placed.")
     check_halvings(shape, max(len(model.gen), len(model.disc)) - 1)
-    gen = residual.Generator(shape, model.gen, model.blocks, model.norm, "tanh", (), classes, axis_name, dtype)
+    gen = residual.Generator(
+        shape, model.gen, model.blocks, model.norm, classes=classes, axis_name=axis_name, dtype=dtype
+    )
     return gen, residual.Critic(model.disc, model.blocks, False, classes, dtype)
 
 

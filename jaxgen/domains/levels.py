@@ -55,9 +55,16 @@ def networks(tiles: Tileset, cfg: Config, axis_name: str | None):
         raise UserError(
             f"--model.placed names {''.join(sorted(unknown))!r}; the tiles of {tiles.name} are {tiles.chars}"
         )
-    placed = tuple(tiles.chars.index(char) for char in model.placed)
     gen = residual.Generator(
-        (height, width, channels), model.gen, model.blocks, model.norm, "one_hot", placed, 0, axis_name, dtype
+        (height, width, channels),
+        model.gen,
+        model.blocks,
+        model.norm,
+        "one_hot",
+        tuple(tiles.chars.index(char) for char in model.placed),
+        tiles.chars.index(tiles.ground),
+        axis_name=axis_name,
+        dtype=dtype,
     )
     return gen, residual.Critic(model.disc, model.blocks, totals=True, dtype=dtype)
 

@@ -13,6 +13,7 @@ class Tileset:
     chars: str
     names: tuple[str, ...]
     solid: str  # characters of the tiles that the player cannot stand in
+    ground: str  # character of the tile that pieces are put on
 
     @property
     def size(self) -> int:
@@ -50,6 +51,7 @@ _MARIO = Tileset(  # characters of the Video Game Level Corpus (Summerville et a
         "cannon bottom",
     ),
     solid="XS?Q<>[]Bb",
+    ground="-",
 )
 
 _SOKOBAN = Tileset(  # characters of Boxoban (Guez et al. 2018), which are those of XSokoban
@@ -57,6 +59,7 @@ _SOKOBAN = Tileset(  # characters of Boxoban (Guez et al. 2018), which are those
     chars="# .$@*+",
     names=("wall", "floor", "goal", "box", "player", "box on goal", "player on goal"),
     solid="#$*",
+    ground=" ",
 )
 
 _CRAFTER = Tileset(  # in the order of Crafter's own material numbers 1 to 10 (Hafner 2021); the characters are ours
@@ -64,6 +67,7 @@ _CRAFTER = Tileset(  # in the order of Crafter's own material numbers 1 to 10 (H
     chars="~.#:,T!cid",
     names=("water", "grass", "stone", "path", "sand", "tree", "lava", "coal", "iron", "diamond"),
     solid="~#Tcid",  # one can walk into lava, once
+    ground=".",
 )
 
 TILESETS = {tileset.name: tileset for tileset in (_MARIO, _SOKOBAN, _CRAFTER)}

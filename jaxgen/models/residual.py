@@ -21,6 +21,8 @@ from jaxgen.types import Array
 Norm = Literal["none", "batch"]
 Output = Literal["tanh", "one_hot"]
 
+FAR = 1e4  # beyond any logit
+
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # for rectifiers: He et al. 2015
 
 
@@ -64,6 +66,7 @@ class Generator(nn.Module):
     norm: Norm = "none"
     output: Output = "tanh"
     placed: tuple[int, ...] = ()  # with one_hot: channels that are put into one cell each
+    ground: int = 0  # the channel on which they are
     classes: int = 0
     axis_name: str | None = None
     dtype: Any = None
@@ -81,17 +84,28 @@ class Generator(nn.Module):
                 h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
         if self.output == "tanh":
             return nn.tanh(self._last(h, self.shape[-1]))
+        kinds = self._last(h, self.shape[-1]) + self._straight(z, self.shape[-1])
         if not self.placed:
-            return straight_through(self._last(h, self.shape[-1]))
-        # Places straight from z too, so that they differ from one sample to the next before anything is learnt: were
-        # they all the same at first, critic and generator would chase that one place around.
-        size = (*self.shape[:2], len(self.placed))
-        spread = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
-        places = nn.Dense(math.prod(size), kernel_init=spread)(z).reshape(len(z), *size)
-        maps = place(places + self._last(h, len(self.placed)))
-        h = h + nn.Dense(h.shape[-1], dtype=self.dtype)(maps)  # the rest is drawn around them
+            return straight_through(kinds)
+        rest = others(kinds, self.placed)
+        # Pieces are placed knowing the ground, but don't draw it: their gradient would drown that of the rest.
+        h, ground = jax.lax.stop_gradient((h, rest))
+        h = h + nn.Dense(h.shape[-1], dtype=self.dtype)(ground)
         h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
-        return with_placed(self._last(h, self.shape[-1]), maps, self.placed)
+        cells = self._last(h, len(self.placed)) + self._straight(z, len(self.placed))
+        maps = place(cells, ground[..., self.ground])
+        pieces = maps @ jnp.eye(self.shape[-1])[jnp.array(self.placed)]
+        return rest * (1 - maps.sum(-1, keepdims=True)) + pieces
+
+    def _straight(self, z: Array, channels: int) -> Array:
+        """z [B, Z] -> logits [B, H, W, channels] of a standard deviation of 2, before training.
+
+        So that one-hot samples differ from one another before anything is learnt. Else they are all the same at first,
+        the critic knows them at a glance, and the generator moves them all at once: a collapse that lasts.
+        """
+        spread = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
+        size = (*self.shape[:2], channels)
+        return nn.Dense(math.prod(size), kernel_init=spread)(z).reshape(len(z), *size)
 
     def _last(self, h: Array, channels: int) -> Array:
         """h [B, H, W, C] -> [B, H, W, channels] float32."""
@@ -108,24 +122,22 @@ def straight_through(logits: Array) -> Array:
     return jax.lax.stop_gradient(hard - shares) + shares
 
 
-def place(logits: Array) -> Array:
-    """[B, H, W, P] -> the same: in each of P maps a 1 in one cell, its likeliest that no map before it has taken."""
-    flat = logits.reshape(len(logits), logits.shape[1] * logits.shape[2], logits.shape[3])
-    taken, maps = jnp.zeros(flat.shape[:2]), []
-    for p in range(flat.shape[2]):
-        maps.append(straight_through(jnp.where(taken > 0, -jnp.inf, flat[..., p])))
-        taken += jax.lax.stop_gradient(maps[-1])
-    return jnp.stack(maps, axis=-1).reshape(logits.shape)
-
-
-def with_placed(logits: Array, maps: Array, placed: tuple[int, ...]) -> Array:
-    """[B, H, W, T] one-hot: channel `placed[p]` where map p of [B, H, W, P] has its 1, which is the only way to come by
-    such a channel; elsewhere the likeliest of the others."""
-    kinds = logits.shape[-1]
-    never = np.zeros(kinds, np.float32)
+def others(logits: Array, placed: tuple[int, ...]) -> Array:
+    """Logits [B, H, W, T] -> one-hot, the channels in `placed` left out."""
+    never = np.zeros(logits.shape[-1], np.float32)
     never[list(placed)] = -np.inf
-    rest = straight_through(logits + never.reshape(1, 1, 1, -1))
-    return rest * (1 - maps.sum(-1, keepdims=True)) + maps @ jnp.eye(kinds)[jnp.array(placed)]
+    return straight_through(logits + never.reshape(1, 1, 1, -1))
+
+
+def place(logits: Array, ground: Array) -> Array:
+    """[B, H, W, P], ground [B, H, W] of 0 and 1 -> [B, H, W, P]: in each of P maps a 1 in one cell, the likeliest on
+    the ground that no map before it has taken; off the ground where that has no room left."""
+    flat = logits.reshape(len(logits), logits.shape[1] * logits.shape[2], logits.shape[3])
+    off, maps = FAR * (1 - ground.reshape(flat.shape[:2])), []
+    for p in range(flat.shape[2]):
+        maps.append(straight_through(flat[..., p] - off))
+        off += 2 * FAR * jax.lax.stop_gradient(maps[-1])
+    return jnp.stack(maps, axis=-1).reshape(logits.shape)
 
 
 class Critic(nn.Module):

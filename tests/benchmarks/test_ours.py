@@ -84,7 +84,7 @@ def test_a_peer_is_given_the_labels_too(tmp_path):
     case = deterministic(Case("classes", CLASSES))
     losses = build_job(case.job(check=True)).losses(2, str(tmp_path / "given.npz"))
     given = dict(np.load(tmp_path / "given.npz"))
-    z, label, game = given["noise"][0], given["label"], build(case.config).game
+    z, label, game = given["noise"][0], given["label"], build(system.config_of(case.job())).game
     np.testing.assert_array_equal(label, [0, 1, 0, 1])
     assert label.dtype == np.int32
     fake, _ = game.gen.apply(nested(given, "gen"), z, label, train=True, mutable=["batch_stats"])
@@ -97,9 +97,8 @@ def test_a_peer_is_given_the_labels_too(tmp_path):
     assert abs(losses[0][0] - loss(1 - label)) > 1e-4
 
 
-@pytest.mark.parametrize("config", [CLASSES, LEVELS])
-@pytest.mark.parametrize("kind", [("step", {}), ("call", {"steps_per_call": 2})])
-def test_residual_pairs_take_their_steps(config, kind):
+@pytest.mark.parametrize(("config", "kind"), [(LEVELS, ("step", {})), (CLASSES, ("call", {"steps_per_call": 2}))])
+def test_tiles_and_labels_go_through_a_step(config, kind):
     contestant = build_job(Case("residual", config, *kind).job())
     contestant.run(2)
     assert int(contestant._state.step) == 2

@@ -82,7 +82,7 @@ def test_tiles_go_to_one_hot_and_back():
 
 def test_networks_are_the_configs():
     gen, critic = DOMAINS["sokoban"].networks(CONFIG, "data")
-    assert gen == residual.Generator((6, 6, 7), (8, 4), output="one_hot", placed=(4, 3, 2), axis_name="data")
+    assert gen == residual.Generator((6, 6, 7), (8, 4), output="one_hot", placed=(4, 3, 2), ground=1, axis_name="data")
     assert critic == residual.Critic((6, 4), totals=True)
 
 

@@ -37,17 +37,17 @@ def test_one_hot_outputs_by_hand():
     np.testing.assert_allclose(residual.straight_through(logits), [[0, 0, 1], [1, 0, 0]], atol=1e-6)
 
 
-def test_maps_take_different_cells():
-    """Both prefer the first of two cells, where the first map goes."""
-    logits = jnp.array([[[[3.0, 3.0], [1.0, 2.0]]]])  # [1, 1, 2, 2]
-    np.testing.assert_allclose(residual.place(logits), [[[[1, 0], [0, 1]]]], atol=1e-6)
+def test_maps_take_different_cells_of_the_ground():
+    """Three cells in a row, the first of which all prefer, and which is no ground; two maps find room, the third not."""
+    logits = jnp.array([[[[9.0, 9.0, 9.0], [3.0, 3.0, 3.0], [1.0, 2.0, 2.0]]]])  # [1, 1, 3, 3]
+    ground = jnp.array([[[0.0, 1.0, 1.0]]])
+    expected = [[[[0, 0, 1], [1, 0, 0], [0, 1, 0]]]]
+    np.testing.assert_allclose(residual.place(logits, ground), expected, atol=1e-6)
 
 
-def test_what_is_placed_stands_there_and_nowhere_else():
-    logits = jnp.array([[[[1.0, 2.0, 9.0], [3.0, 1.0, 9.0], [0.0, 1.0, 9.0]]]])  # the last kind is likeliest everywhere
-    maps = jnp.array([[[[0.0], [1.0], [0.0]]]])
-    out = residual.with_placed(logits, maps, (2,))
-    np.testing.assert_allclose(out, [[[[0, 1, 0], [0, 0, 1], [0, 1, 0]]]], atol=1e-6)
+def test_kinds_that_are_placed_stand_nowhere_else():
+    logits = jnp.array([[[[1.0, 2.0, 9.0], [3.0, 1.0, 9.0]]]])
+    np.testing.assert_allclose(residual.others(logits, (2,)), [[[[0, 1, 0], [1, 0, 0]]]], atol=1e-6)
 
 
 def test_a_generator_places_as_many_as_it_is_told():
@@ -57,6 +57,7 @@ def test_a_generator_places_as_many_as_it_is_told():
     np.testing.assert_allclose(x.sum(-1), 1, atol=1e-6)
     np.testing.assert_allclose(x[..., 3:].sum((1, 2)), [[2, 1]] * 20, atol=1e-6)
     assert len({int(cell) for cell in np.argmax(np.asarray(x)[..., 4].reshape(20, -1), axis=1)}) > 5  # many places
+    assert len(np.unique(np.argmax(np.asarray(x)[..., :3], axis=-1).reshape(20, -1), axis=0)) == 20
 
 
 def test_the_gradient_of_a_one_hot_output_is_the_softmaxs():
@@ -64,7 +65,7 @@ def test_the_gradient_of_a_one_hot_output_is_the_softmaxs():
     hard = jax.grad(lambda x: (residual.straight_through(x) * weight).sum())(jnp.asarray(logits))
     soft = jax.grad(lambda x: (jax.nn.softmax(x) * weight).sum())(jnp.asarray(logits))
     np.testing.assert_allclose(hard, soft, atol=1e-6)
-    placed = jax.grad(lambda x: (residual.place(x) * weight).sum())(jnp.asarray(logits))
+    placed = jax.grad(lambda x: (residual.place(x, jnp.ones((2, 2, 2))) * weight).sum())(jnp.asarray(logits))
     assert np.isfinite(placed).all()
     assert np.abs(placed[..., 0]).min() > 0  # every cell hears what placing something there would do
 

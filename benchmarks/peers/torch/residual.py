@@ -27,6 +27,9 @@ from benchmarks.peers.torch.networks import Arrays, ToImage, fill
 
 Tensor = torch.Tensor
 
+FAR = 1e4
+"""Beyond any logit, as in `jaxgen.models.residual`."""
+
 
 class Dense(nn.Linear):
     """Over the channels: x [B, I, H, W] -> [B, O, H, W]."""
@@ -113,61 +116,85 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    """z [B, Z] (and label [B]) -> [B, C, H, W] in [-1, 1], or one-hot where `placed` is given (it may be empty)."""
+    """z [B, Z] (and label [B]) -> [B, C, H, W] in [-1, 1]."""
 
-    def __init__(
-        self,
-        model: Mapping[str, Any],
-        shape: Sequence[int],
-        classes: int,
-        placed: Sequence[int] | None,
-        channels_last: bool,
-    ):
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, channels_last: bool):
         super().__init__()
-        widths, self._blocks = model["gen"], model["blocks"]
-        halvings = len(widths) - 1
-        self._classes, self._placed = classes, placed
-        size = (shape[0] >> halvings, shape[1] >> halvings)
+        widths, self._blocks, self._classes = model["gen"], model["blocks"], classes
+        self._scales = len(widths)
+        size = (shape[0] >> self._scales - 1, shape[1] >> self._scales - 1)
         self.Dense_0 = ToImage(model["z_dim"] + classes, (*size, widths[0]), channels_last, bias=True)
         for i, (before, after) in enumerate(pairwise(widths)):
             setattr(self, f"Dense_{i + 1}", Dense(before, after, channels_last, bias=False))
             setattr(self, f"up_{i + 1}", bilinear((size[0] << i, size[1] << i), channels_last))
         for i, width in enumerate(w for w in widths for _ in range(self._blocks)):
             setattr(self, f"Block_{i}", Block(width, channels_last, model["norm"], classes))
-        self._scales = len(widths)
-        self.Conv_0 = nn.Conv2d(widths[-1], shape[2] + len(placed or ()), 3, padding=1)
+        self.Conv_0 = nn.Conv2d(widths[-1], shape[2], 3, padding=1)
 
     def forward(self, z, *label):
+        return torch.tanh(self._last(self._features(z, *label)))
+
+    def _features(self, z, *label):
+        """[B, C, H, W] at the size of the output."""
         h = self.Dense_0(torch.cat([z, F.one_hot(label[0], self._classes).to(z.dtype)], 1) if label else z)
         for i in range(self._scales):
             if i:
                 h = getattr(self, f"up_{i}")(getattr(self, f"Dense_{i}")(h))
             for j in range(self._blocks):
                 h = getattr(self, f"Block_{i * self._blocks + j}")(h, *label)
-        h = self.Conv_0(leaky_relu(h)).float()
-        return torch.tanh(h) if self._placed is None else one_hot_with(h, self._placed)
+        return h
+
+    def _last(self, h):
+        return self.Conv_0(leaky_relu(h)).float()
 
 
-def one_hot_with(logits: Tensor, placed: Sequence[int]) -> Tensor:
-    """Logits [B, T + P, H, W] -> [B, T, H, W]: `jaxgen.models.residual.one_hot_with`."""
-    if not placed:
-        return _straight_through(logits)
-    kinds = logits.shape[1] - len(placed)
-    hidden = torch.zeros(kinds, device=logits.device)
-    hidden[list(placed)] = -torch.inf
-    out = _straight_through(logits[:, :kinds] + hidden[:, None, None])
-    cells = logits[:, kinds:].flatten(2)
-    taken = torch.zeros_like(cells[:, 0])
-    for p, kind in enumerate(placed):
-        here = _straight_through(cells[:, p].masked_fill(taken > 0, -torch.inf))
-        taken = taken + here.detach()
-        here = here.view(-1, 1, *logits.shape[2:])
-        out = out * (1 - here)
-        out = torch.cat([out[:, :kind], out[:, kind : kind + 1] + here, out[:, kind + 1 :]], 1)
-    return out
+class LevelGenerator(Generator):
+    """z [B, Z] -> [B, T, H, W], one-hot along T; those in `placed` are put into one cell each, on `ground`."""
+
+    def __init__(
+        self, model: Mapping[str, Any], shape: Sequence[int], placed: Sequence[int], ground: int, channels_last: bool
+    ):
+        super().__init__(model, shape, 0, channels_last)
+        self._n_placed, self._ground, tiles, width = len(placed), ground, shape[2], model["gen"][-1]
+        if placed:
+            named = {
+                f"Dense_{self._scales}": Dense(tiles, width, channels_last),
+                f"Block_{self._scales * self._blocks}": Block(width, channels_last, model["norm"]),
+                f"Dense_{self._scales + 1}": ToImage(
+                    model["z_dim"], (shape[0], shape[1], self._n_placed), channels_last, bias=True
+                ),
+            }
+            for name, layer in named.items():
+                setattr(self, name, layer)
+            self._names = tuple(named)
+            self.Conv_1 = nn.Conv2d(width, self._n_placed, 3, padding=1)
+            never = torch.zeros(tiles, 1, 1, device=DEVICE)
+            never[list(placed)] = -torch.inf
+            self._never, self._kinds = never, torch.eye(tiles, device=DEVICE)[list(placed)].T
+
+    def forward(self, z, *label):
+        h = self._features(z)
+        if not self._n_placed:
+            return straight_through(self._last(h))
+        beside, block, spread = (getattr(self, name) for name in self._names)
+        rest = straight_through(self._last(h) + self._never)
+        logits = spread(z) + self.Conv_1(leaky_relu(block(h + beside(rest)))).float()
+        maps = place(logits.flatten(2), rest[:, self._ground].detach().flatten(1) > 0.5)
+        pieces = torch.matmul(self._kinds, maps).unflatten(2, rest.shape[2:])
+        return rest * (1 - maps.sum(1)).view(-1, 1, *rest.shape[2:]) + pieces
 
 
-def _straight_through(logits: Tensor) -> Tensor:
+def place(logits: Tensor, ground: Tensor) -> Tensor:
+    """[B, P, H W], ground [B, H W] -> [B, P, H W]: in each map a 1 in the likeliest cell that no map before has taken,
+    on the ground where it has room."""
+    maps, off = [], torch.where(ground, 0.0, FAR)
+    for p in range(logits.shape[1]):
+        maps.append(straight_through(logits[:, p] - off))
+        off = torch.add(off, maps[-1].detach(), alpha=2 * FAR)
+    return torch.stack(maps, 1)
+
+
+def straight_through(logits: Tensor) -> Tensor:
     """One-hot along axis 1, with the softmax's gradient."""
     shares = logits.softmax(1)
     hard = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)

@@ -83,13 +83,15 @@ class TorchStep:
 
     def _residual_pair(self, config: dict[str, Any]) -> tuple[torch.nn.Module, torch.nn.Module]:
         model, classes, last = config["model"], config["game"]["classes"], self._channels_last
-        domain, _, tiles = config["domain"].partition("/")
-        levels = domain == "levels"
-        placed = [TILESETS[tiles].chars.index(char) for char in model["placed"]] if levels else None
-        return self._formatted(
-            residual.Generator(model, self._shape, classes, placed, last),
-            residual.Critic(model, self._shape, classes, levels, last),
-        )
+        domain, _, name = config["domain"].partition("/")
+        if domain == "levels":
+            tiles = TILESETS[name]
+            placed = [tiles.chars.index(char) for char in model["placed"]]
+            ground = tiles.chars.index(tiles.ground)
+            gen: torch.nn.Module = residual.LevelGenerator(model, self._shape, placed, ground, last)
+        else:
+            gen = residual.Generator(model, self._shape, classes, last)
+        return self._formatted(gen, residual.Critic(model, self._shape, classes, domain == "levels", last))
 
     def _pair(self, model: dict[str, Any]) -> tuple[torch.nn.Module, torch.nn.Module]:
         if model["type"] == "MLP":
