@@ -11,7 +11,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="face",
-        model=Residual(z_dim=64, gen=(768, 768, 768, 512, 256), disc=(768, 768, 768, 512, 256), blocks=2),
+        model=Residual(z_dim=64, gen=(768, 768, 768, 512, 256), disc=(768, 768, 768, 512, 256), blocks=(2,)),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=2e-4, b1=0.0, b2=0.99),

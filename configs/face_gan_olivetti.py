@@ -9,7 +9,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="face",
-        model=Residual(z_dim=64, gen=(256, 128, 64, 32, 16), disc=(256, 128, 64, 32, 16)),
+        model=Residual(z_dim=64, gen=(256, 128, 64, 32, 16), disc=(256, 128, 64, 32, 16), blocks=(1, 1, 1, 1, 0)),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=2e-4, b1=0.0, b2=0.99),

@@ -15,11 +15,11 @@ def get_config() -> Config:
             gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
             disc=Adam(lr=5e-4, b1=0.0, b2=0.99),
             penalty="r1+r2",
-            penalty_weight=0.1,
+            penalty_weight=1.0,
             penalty_every=8,
         ),
         data="crafter_maps",
         shape=(16, 16, 10),
-        batch=64,
+        batch=32,
         loop=Loop(steps=3000, sample_every=1000, save_every=1000),
     )

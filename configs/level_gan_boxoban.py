@@ -11,7 +11,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="levels/sokoban",
-        model=Residual(z_dim=128, gen=(512, 256), disc=(512, 256), blocks=4, placed="@$$$$...."),
+        model=Residual(z_dim=128, gen=(512, 256), disc=(512, 256), blocks=(4,), placed="@$$$$...."),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=2e-4, b1=0.0, b2=0.99),

@@ -12,14 +12,14 @@ def get_config() -> Config:
         model=Residual(z_dim=64, gen=(128, 64), disc=(128, 64), placed="@$$$$...."),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=3e-4, b1=0.0, b2=0.99),
-            disc=Adam(lr=3e-4, b1=0.0, b2=0.99),
+            gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
+            disc=Adam(lr=5e-4, b1=0.0, b2=0.99),
             penalty="r1+r2",
             penalty_weight=1.0,
             penalty_every=8,
         ),
         data="boxoban",
         shape=(10, 10, 7),
-        batch=64,
+        batch=32,
         loop=Loop(steps=4000, sample_every=1000, save_every=1000),
     )

@@ -9,7 +9,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="medical",
-        model=Residual(z_dim=64, gen=(128, 128, 64, 32), disc=(128, 128, 64, 32), norm="batch"),
+        model=Residual(z_dim=64, gen=(128, 128, 64, 32), disc=(128, 128, 64, 32), blocks=(1, 1, 1, 0), norm="batch"),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=2e-4, b1=0.0, b2=0.99),

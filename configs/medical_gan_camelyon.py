@@ -12,7 +12,7 @@ def get_config() -> Config:
     return Config(
         domain="medical",
         model=Residual(
-            z_dim=128, gen=(768, 768, 512, 384, 256), disc=(768, 768, 512, 384, 256), blocks=2, norm="batch"
+            z_dim=128, gen=(768, 768, 512, 384, 256), disc=(768, 768, 512, 384, 256), blocks=(2,), norm="batch"
         ),
         game=Adversarial(
             loss="relativistic",

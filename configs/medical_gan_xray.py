@@ -9,7 +9,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="medical",
-        model=Residual(z_dim=64, gen=(128, 64, 32), disc=(128, 64, 32), norm="batch"),
+        model=Residual(z_dim=64, gen=(128, 64, 32), disc=(128, 64, 32), blocks=(1, 1, 0), norm="batch"),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
@@ -20,6 +20,6 @@ def get_config() -> Config:
             classes=2,
         ),
         data="pneumoniamnist.npz",
-        batch=64,
+        batch=32,
         loop=Loop(steps=4000, sample_every=1000, save_every=1000),
     )

@@ -56,7 +56,7 @@ class Residual:
     z_dim: int = 64
     gen: tuple[int, ...] = (256, 128, 64, 32)  # channels, the coarsest resolution first; one halving between each two
     disc: tuple[int, ...] = (256, 128, 64, 32)
-    blocks: int = 1  # at each resolution
+    blocks: tuple[int, ...] = (1,)  # at each resolution; the last number holds for all finer ones
     norm: Literal["none", "batch"] = "none"  # in the generator; by class where there are classes
     placed: str = ""  # of levels: tiles that stand in one cell each, as @$$$$.... of Sokoban; others stand anywhere
 
@@ -149,11 +149,11 @@ MAY_CHANGE = ("loop.", "parallel", "data_dir", "download")
 LIMITS: dict[str, tuple[float, float]] = {
     name: limits
     for limits, names in (
-        ((1, math.inf), "ada_images batch blocks critic_steps disc gen hidden layers penalty_every"),
+        ((1, math.inf), "ada_images batch critic_steps disc gen hidden layers penalty_every"),
         ((1, math.inf), "samples width widths z_dim"),
         ((0, 1), "ada_target b1 b2 dropout ema_decay"),
         ((0, 1 + 1e-9), "augment_p"),
-        ((0, math.inf), "beta beta_warmup classes clip decay eps penalty_weight warmup weight_decay"),
+        ((0, math.inf), "beta beta_warmup blocks classes clip decay eps penalty_weight warmup weight_decay"),
     )
     for name in names.split()
 }

@@ -28,12 +28,12 @@ def shrunk(config):
     sizes = {}
     for f in dataclasses.fields(config.model):
         value = getattr(config.model, f.name)
-        if isinstance(value, tuple):
+        if f.name == "blocks":
+            sizes[f.name] = tuple(min(n, 1) for n in value)
+        elif isinstance(value, tuple):
             sizes[f.name] = tuple(min(size, 8) for size in value)
         elif f.name in ("z_dim", "width", "hidden"):
             sizes[f.name] = min(value, 8)
-        elif f.name == "blocks":
-            sizes[f.name] = 1
     model = dataclasses.replace(config.model, **sizes)
     return dataclasses.replace(config, model=model, batch=8 * getattr(config.game, "critic_steps", 1))
 

@@ -56,13 +56,14 @@ class Generator(nn.Module):
     Of one-hot outputs the gradient is the softmax's (straight-through: Bengio et al. 2013): soft ones a critic tells
     from real ones at a glance.
 
-    `widths` are the channels of each resolution, the coarsest first; each is twice the one before. The class enters
-    beside z, and with `batch` normalisation in each block.
+    `widths` are the channels of each resolution, the coarsest first; each is twice the one before. `blocks` says how
+    many there are at each; its last number holds for all finer ones. The class enters beside z, and with `batch`
+    normalisation in each block.
     """
 
     shape: tuple[int, int, int]
     widths: tuple[int, ...]
-    blocks: int = 1
+    blocks: tuple[int, ...] = (1,)
     norm: Norm = "none"
     output: Output = "tanh"
     placed: tuple[int, ...] = ()  # with one_hot: channels that are put into one cell each
@@ -80,7 +81,7 @@ class Generator(nn.Module):
         for i, width in enumerate(self.widths):
             if i:
                 h = bilinear_up(nn.Dense(width, use_bias=False, dtype=self.dtype)(h))
-            for _ in range(self.blocks):
+            for _ in range(self.blocks[min(i, len(self.blocks) - 1)]):
                 h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
         if self.output == "tanh":
             return nn.tanh(self._last(h, self.shape[-1]))
@@ -143,12 +144,13 @@ def place(logits: Array, ground: Array) -> Array:
 class Critic(nn.Module):
     """x [B, H, W, C] (and label [B]) -> logits [B]; the label enters by projection (Miyato & Koyama 2018).
 
-    `widths` as the generator's: the coarsest resolution first. With `totals` it also sees the sum of each input channel
-    over space, before two dense layers: for one-hot inputs how often each kind occurs, which levels have rules about.
+    `widths` and `blocks` as the generator's: the coarsest resolution first. With `totals` it also sees the sum of each
+    input channel over space, before two dense layers: for one-hot inputs how often each kind occurs, which levels have
+    rules about.
     """
 
     widths: tuple[int, ...]
-    blocks: int = 1
+    blocks: tuple[int, ...] = (1,)
     totals: bool = False
     classes: int = 0
     dtype: Any = None
@@ -156,10 +158,10 @@ class Critic(nn.Module):
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
         h = Conv(self.widths[-1], (3, 3), dtype=self.dtype)(x)
-        for i, width in enumerate(reversed(self.widths)):
-            if i:
+        for i, width in reversed(list(enumerate(self.widths))):
+            if i < len(self.widths) - 1:
                 h = nn.Dense(width, use_bias=False, dtype=self.dtype)(blur(h, 4, stride=2))
-            for _ in range(self.blocks):
+            for _ in range(self.blocks[min(i, len(self.blocks) - 1)]):
                 h = Block(dtype=self.dtype)(h, train=train)
         where = self.param("where", nn.initializers.normal((h.shape[1] * h.shape[2]) ** -0.5), h.shape[1:])
         features = jnp.sum(leaky_relu(h) * where[None].astype(h.dtype), axis=(1, 2))

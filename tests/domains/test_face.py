@@ -11,13 +11,13 @@ from jaxgen.domains.face import DOMAIN
 from jaxgen.errors import UserError
 from jaxgen.models import conv, residual
 
-CONFIG = Config("face", Residual(gen=(6, 5, 4), disc=(7, 3), blocks=2), Adversarial(), shape=(8, 12, 3))
+CONFIG = Config("face", Residual(gen=(6, 5, 4), disc=(7, 3), blocks=(2,)), Adversarial(), shape=(8, 12, 3))
 
 
 def test_networks_are_the_configs():
     gen, critic = DOMAIN.networks(CONFIG, "data")
-    assert gen == residual.Generator((8, 12, 3), (6, 5, 4), 2, axis_name="data")
-    assert critic == residual.Critic((7, 3), 2)
+    assert gen == residual.Generator((8, 12, 3), (6, 5, 4), (2,), axis_name="data")
+    assert critic == residual.Critic((7, 3), (2,))
     by_class = dataclasses.replace(CONFIG, model=Residual(norm="batch"), game=Adversarial(classes=3), precision="bf16")
     gen, critic = DOMAIN.networks(dataclasses.replace(by_class, shape=(16, 16, 1)), None)
     assert (gen.norm, gen.classes, critic.classes, gen.dtype) == ("batch", 3, 3, "bfloat16")
