@@ -15,7 +15,7 @@ def get_config() -> Config:
             gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
             disc=Adam(lr=5e-4, b1=0.0, b2=0.99),
             penalty="r1+r2",
-            penalty_weight=1.0,
+            penalty_weight=0.05,
             penalty_every=8,
             classes=2,
         ),

@@ -1,6 +1,7 @@
 """What README.md shows works: every Python block runs, and every command does, made short."""
 
 import itertools
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from jaxgen.data import synthetic
+from jaxgen.levels import text
+from jaxgen.levels.tiles import TILESETS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -62,11 +65,13 @@ def elsewhere(words):
     return shlex.join(words).startswith(ELSEWHERE) or several
 
 
-def run(command, cwd, **env):
+def run(command, cwd, stdin="", **env):
     known = {"JAX_PLATFORMS": "cpu", "JAXGEN_CACHE": str(cwd / "cache"), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     known["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     known["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # ten steps: the compiler's time is what counts
-    done = subprocess.run(command, cwd=cwd, env=os.environ | env | known, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | env | known, input=stdin, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, f"{shlex.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -93,24 +98,54 @@ def test_python_blocks_run(tmp_path):
     run([sys.executable, "-W", "error", "readme.py"], tmp_path, JAX_NUM_CPU_DEVICES="4")
 
 
-def test_commands_run(tmp_path):
-    """In order and in one directory, on synthetic images and for ten steps."""
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
+def data_in(folder):
+    """What each config of the README trains on here: (its arguments, by name of the config)."""
     images = synthetic.images((28, 28, 1), 400)["image"]
-    np.savez(tmp_path / "images.npz", image=images)
+    np.savez(folder / "images.npz", image=images)
     one = np.zeros(len(images), np.int32)  # a single class: no classifier is trained to measure with
-    np.savez(tmp_path / "labelled.npz", image=images, label=one)
-    ours = [(words, env) for words, env in commands() if words[0] == "jaxgen" and not elsewhere(words)]
+    np.savez(folder / "labelled.npz", image=images, label=one)
+    np.savez(folder / "tissue.npz", **synthetic.images((16, 16, 3), 200, classes=2))
+    (folder / "maps").mkdir()
+    for i, level in enumerate(np.random.default_rng(0).integers(0, 10, (40, 16, 16), np.uint8)):
+        (folder / "maps" / f"{i}.txt").write_text(text.dump(level, TILESETS["crafter"]))
+    return {
+        "face_gan": ["--data", "images.npz", "--shape", "16", "16", "1"],
+        "medical_gan": ["--data", "tissue.npz", "--shape", "16", "16", "3"],
+        "level_gan": ["--data", "maps"],
+    }
+
+
+RUN_ALL = """
+import json, sys
+from jaxgen.cli import main
+for words in json.load(sys.stdin):
+    print("$", *words, flush=True)
+    if main(words):
+        sys.exit(" ".join(words))
+"""
+
+
+def test_commands_run(tmp_path):
+    """In order and in one directory, on synthetic data and for ten steps; all that need one device in one process."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    data = data_in(tmp_path)
+    ours = [words[1:] for words, env in commands() if words[0] == "jaxgen" and not elsewhere(words) and not env]
     assert ours
-    latest = ""
-    for words, env in ours:
-        words = [latest if word == "RUN" else word for word in words[1:]]
-        if words[0] == "train" and "--help" not in words:
-            data = "labelled.npz" if any("classes" in word for word in words) else "images.npz"
-            words += ["--data", data, *(f"--loop.{name}=10" for name in SHORT)]
-        devices = "2" if any("--parallel" in word for word in words) else "1"
-        said = run([sys.executable, "-m", "jaxgen.cli", *words], tmp_path, JAX_NUM_CPU_DEVICES=devices, **env)
-        if words[0] == "train" and "--help" not in words:
-            checkpoint = Path(said.splitlines()[-1])
-            assert checkpoint.is_dir()
-            latest = str(checkpoint.parent.parent)
+    one_device, two_devices, checkpoints = [], [], 0
+    for words in ours:
+        if "--help" in words:
+            run([sys.executable, "-m", "jaxgen.cli", *words], tmp_path)  # leaves by SystemExit
+            continue
+        if words[0] == "train":
+            plain = "labelled.npz" if any("classes" in word for word in words) else "images.npz"
+            words = [*words, *data.get(words[1], ["--data", plain]), *(f"--loop.{name}=10" for name in SHORT)]
+            checkpoints += 1
+        if "--playable" in words or "--goal" in words:
+            words = [*words, "--evaluations", "200"]
+        (two_devices if "--parallel" in words else one_device).append(words)
+    said = ""
+    for devices, some in (("1", one_device), ("2", two_devices)):
+        said += run([sys.executable, "-c", RUN_ALL], tmp_path, stdin=json.dumps(some), JAX_NUM_CPU_DEVICES=devices)
+    found = re.findall(r"^(runs/.*/checkpoints/\d+)$", said, flags=re.MULTILINE)
+    assert len(found) == checkpoints
+    assert all((tmp_path / path).is_dir() for path in found)

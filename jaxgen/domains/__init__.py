@@ -73,10 +73,15 @@ class Domain:
     """(a trained run, `options`, the run's folder of samples) -> files written. None: pictures, by `jaxgen.sample`."""
 
 
-def check_halvings(shape: tuple[int, ...], n: int) -> None:
-    """Raises `UserError` where the height or width of images can't be halved n times."""
+def check_halvings(shape: tuple[int, ...], n: int, least: int = 1) -> None:
+    """Raises `UserError` where the height or width of images can't be halved n times, to `least` or more."""
     if any(side % (1 << n) for side in shape[:2]):
         raise UserError(
             f"Images of {shape[0]}x{shape[1]} can't be halved {n} times; "
             f"choose --shape with sides that are multiples of {1 << n}, or fewer layers."
+        )
+    if n and min(shape[:2]) >> n < least:
+        raise UserError(
+            f"Images of {shape[0]}x{shape[1]} are too small to be halved {n} times; choose a larger --shape, or fewer "
+            "layers."
         )

@@ -33,7 +33,7 @@ def networks(cfg: Config, axis_name: str | None, models: tuple[type, ...]):
     assert isinstance(model, Residual)
     if model.placed:
         raise UserError("Only levels have tiles to place; leave out --model.placed.")
-    check_halvings(shape, max(len(model.gen), len(model.disc)) - 1)
+    check_halvings(shape, max(len(model.gen), len(model.disc)) - 1, least=2)
     gen = residual.Generator(
         shape, model.gen, model.blocks, model.norm, classes=classes, axis_name=axis_name, dtype=dtype
     )

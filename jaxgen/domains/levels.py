@@ -48,7 +48,7 @@ def networks(tiles: Tileset, cfg: Config, axis_name: str | None):
     if getattr(cfg.game, "classes", 0):
         raise UserError("Levels have no classes; use --game.classes 0.")
     _check_shape(shape, tiles)
-    check_halvings(shape, max(len(model.gen), len(model.disc)) - 1)
+    check_halvings(shape, max(len(model.gen), len(model.disc)) - 1, least=2)
     dtype = "bfloat16" if cfg.precision == "bf16" else None
     height, width, channels = shape
     if unknown := set(model.placed) - set(tiles.chars):

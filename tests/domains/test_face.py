@@ -38,6 +38,11 @@ def test_models_that_do_not_fit_are_refused(model, message):
         DOMAIN.networks(dataclasses.replace(CONFIG, model=model), None)
 
 
+def test_a_side_of_one_pixel_is_too_small():
+    with pytest.raises(UserError, match="8x8 are too small to be halved 3 times"):
+        DOMAIN.networks(dataclasses.replace(CONFIG, model=Residual(gen=(4,) * 4, disc=(4,)), shape=(8, 8, 3)), None)
+
+
 def test_few_held_out_faces_are_measured_with_enough_samples(monkeypatch):
     """Without labels the features are principal components."""
     data = synthetic.images((8, 12, 3), 80)["image"]

@@ -41,7 +41,7 @@ def test_one_hot_outputs_by_hand():
 
 
 def test_maps_take_different_cells_of_the_ground():
-    """Three cells in a row, the first of which all prefer, and which is no ground; two maps find room, the third not."""
+    """Of three cells all maps prefer the first, which is no ground; two find room, the third does not."""
     cells = [[9.0, 9.0, 9.0], [3.0, 3.0, 3.0], [1.0, 2.0, 2.0]]
     logits = jnp.array([[cells]])  # [1, 1, 3, 3]
     ground = jnp.array([[[0.0, 1.0, 1.0]]])
