@@ -146,13 +146,15 @@ MAY_CHANGE = ("loop.", "parallel", "data_dir", "download")
 """Fields that a resumed run may change: they do not enter the mathematics."""
 
 
+_ABOVE_ONE = math.nextafter(1, 2)
+
 LIMITS: dict[str, tuple[float, float]] = {
     name: limits
     for limits, names in (
         ((1, math.inf), "ada_images batch critic_steps disc gen hidden layers penalty_every"),
         ((1, math.inf), "samples width widths z_dim"),
         ((0, 1), "ada_target b1 b2 dropout ema_decay"),
-        ((0, 1 + 1e-9), "augment_p"),
+        ((0, _ABOVE_ONE), "augment_p"),
         ((0, math.inf), "beta beta_warmup blocks classes clip decay eps penalty_weight warmup weight_decay"),
     )
     for name in names.split()
@@ -166,7 +168,8 @@ def check_limits(config: Config) -> None:
         least, below = LIMITS.get(name.rpartition(".")[2], (-math.inf, math.inf))
         for number in value if isinstance(value, list) else (value,):
             if isinstance(number, int | float) and not least <= number < below:
-                limit = f"at least {least}" + (f" and below {below}" if below < math.inf else "")
+                top = "at most 1" if below == _ABOVE_ONE else f"below {below}"
+                limit = f"at least {least}" + (f" and {top}" if below < math.inf else "")
                 raise UserError(f"--{name.replace('_', '-')} must be {limit}, not {number}.")
 
 

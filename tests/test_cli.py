@@ -268,6 +268,11 @@ def test_usage(capsys):
         (["sample", "HOME"], "is not a run: it holds no config.json."),
         (["sample", "RUN", "--num", "0"], "--num must be 1 or more, not 0."),
         (["sample", "RUN", "--nun", "3"], "Perhaps you meant"),
+        (["sample"], "Give the directory of a run first"),
+        (["sample", "--num", "3", "RUN"], "Give the directory of a run first"),
+        (["sample", "RUN", "--balance", "0.5", "0.5"], "no classes to balance"),
+        (["train", "TINY", "--game.augment", "colour"], "There is no augmentation 'colour'; did you mean 'color'?"),
+        (["train", "TINY", "--game.augment-p", "1.5"], "--game.augment-p must be at least 0 and at most 1, not 1.5"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

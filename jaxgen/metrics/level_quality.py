@@ -61,6 +61,17 @@ def compare(levels: np.ndarray, real: Reference, plays: Sequence[Play] | None = 
     return row
 
 
+def memorisation_band(real: Reference, splits: int = 5, seed: int = 0) -> tuple[float, float]:
+    """(lowest, highest) memorisation AUC of one half of the held-out levels against the other, over random `splits`."""
+    rng, half = np.random.default_rng(seed), len(real.distances) // 2
+    found = []
+    for _ in range(splits):
+        order = rng.permutation(len(real.distances))
+        auc = memorisation_auc(real.distances[order[:half]], real.distances[order[half : 2 * half]])
+        found += [auc, 1 - auc]  # either half may stand for the samples
+    return min(found), max(found)
+
+
 def impostors(train: np.ndarray, n: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Ways to cheat, each [n, H, W], made from the training levels alone.
 

@@ -40,6 +40,12 @@ def test_real_levels_pass(real):
     assert row["n_fake"] == row["n_real"] == 100
 
 
+def test_the_band_of_two_real_halves_holds_even_odds(real):
+    low, high = level_quality.memorisation_band(real)
+    assert 0.3 < low <= 0.5 <= high < 0.7
+    assert low == pytest.approx(1 - high)
+
+
 def test_impostors_are_told_apart(real):
     rows = {
         name: level_quality.compare(levels, real)
