@@ -17,7 +17,7 @@ from jaxgen.assemble import build
 from jaxgen.augment import augmentation
 from jaxgen.config import MLP, Adversarial, Config
 from jaxgen.errors import UserError
-from jaxgen.losses.adversarial import least_squares, nonsaturating, relativistic
+from jaxgen.losses.adversarial import least_squares, nonsaturating
 from jaxgen.losses.elbo import bernoulli
 from jaxgen.losses.penalties import r1, r2
 from jaxgen.models import conv, mlp, residual, vae
@@ -53,9 +53,9 @@ def residual_gan(axis_name):
     """Labels, batch normalisation by class, a critic by projection, augmentation whose strength adapts."""
     gen = residual.Generator(SHAPE, (4, 4), norm="batch", classes=2, axis_name=axis_name)
     disc = residual.Critic((4, 4), classes=2)
-    txs, augment = (optax.sgd(0.01), optax.sgd(0.01)), augmentation("color+translation+cutout+flip")
+    txs, augment = (optax.sgd(0.1), optax.sgd(0.1)), augmentation("color+translation+cutout+flip")
     rules = {"penalties": (r1, r2), "penalty_every": 4, "classes": 2, "augment": augment, "augment_p": 0.5}
-    return gan.GAN(gen, disc, relativistic, *txs, Z, ada_target=0.55, ada_images=1000, **rules)
+    return gan.GAN(gen, disc, nonsaturating, *txs, Z, ada_target=0.55, ada_images=1000, **rules)
 
 
 @cache

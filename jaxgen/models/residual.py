@@ -44,8 +44,9 @@ class Block(nn.Module):
                 h = norm(h, label, train=train)
             return leaky_relu(h)
 
-        h = activated(nn.Dense(width // 2, dtype=self.dtype, kernel_init=_he)(x))
-        h = activated(Conv(width // 2, (3, 3), dtype=self.dtype, kernel_init=_he)(h))
+        bias = self.norm == "none"  # batch normalisation has its own
+        h = activated(nn.Dense(width // 2, use_bias=bias, dtype=self.dtype, kernel_init=_he)(x))
+        h = activated(Conv(width // 2, (3, 3), use_bias=bias, dtype=self.dtype, kernel_init=_he)(h))
         # Zeros at the end: depth costs no stability at the start (Zhang et al. 2019, Fixup).
         return x + nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
 

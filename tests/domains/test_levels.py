@@ -93,7 +93,7 @@ def test_networks_are_the_configs():
         ({"shape": (6, 6, 13)}, "Levels of sokoban have 7 tiles: --shape H W 7"),
         ({"shape": (7, 6, 7)}, "7x6 can't be halved 1 times"),
         ({"game": Adversarial(classes=2)}, "Levels have no classes"),
-        ({"model": Residual(placed="@X")}, r"names 'X'; the tiles of sokoban are # \.\$@\*\+"),
+        ({"model": Residual(gen=(8, 4), disc=(8, 4), placed="@X")}, r"names 'X'; the tiles of sokoban are # \.\$@\*\+"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

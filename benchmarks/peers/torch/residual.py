@@ -13,7 +13,6 @@ Cards were not there to measure on.
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,9 +99,9 @@ class Block(nn.Module):
 
     def __init__(self, width: int, channels_last: bool, norm: str = "none", classes: int = 0):
         super().__init__()
-        half = width // 2
-        self.Dense_0 = Dense(width, half, channels_last)
-        self.Conv_0 = nn.Conv2d(half, half, 3, padding=1)
+        half, bias = width // 2, norm == "none"
+        self.Dense_0 = Dense(width, half, channels_last, bias=bias)
+        self.Conv_0 = nn.Conv2d(half, half, 3, padding=1, bias=bias)
         self.Dense_1 = Dense(half, width, channels_last)
         self._batch = norm == "batch"
         if self._batch:
@@ -120,15 +119,20 @@ class Generator(nn.Module):
 
     def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, channels_last: bool):
         super().__init__()
-        widths, self._blocks, self._classes = model["gen"], model["blocks"], classes
-        self._scales = len(widths)
-        size = (shape[0] >> self._scales - 1, shape[1] >> self._scales - 1)
-        self.Dense_0 = ToImage(model["z_dim"] + classes, (*size, widths[0]), channels_last, bias=True)
-        for i, (before, after) in enumerate(pairwise(widths)):
-            setattr(self, f"Dense_{i + 1}", Dense(before, after, channels_last, bias=False))
-            setattr(self, f"up_{i + 1}", bilinear((size[0] << i, size[1] << i), channels_last))
-        for i, width in enumerate(w for w in widths for _ in range(self._blocks)):
-            setattr(self, f"Block_{i}", Block(width, channels_last, model["norm"], classes))
+        widths, self._classes = model["gen"], classes
+        height, width = (n >> len(widths) - 1 for n in shape[:2])
+        self.Dense_0 = ToImage(model["z_dim"] + classes, (height, width, widths[0]), channels_last, bias=True)
+        chain, made = [], 0
+        for i, channels in enumerate(widths):
+            if i:
+                dense = Dense(widths[i - 1], channels, channels_last, bias=False)
+                up = bilinear((height, width), channels_last)
+                chain += [(f"Dense_{i}", dense), (f"up_{i}", up)]
+                height, width = 2 * height, 2 * width
+            for _ in range(_at(model["blocks"], i)):
+                chain.append((f"Block_{made}", Block(channels, channels_last, model["norm"], classes)))
+                made += 1
+        self._chain, self._made = _named(self, chain), made
         self.Conv_0 = nn.Conv2d(widths[-1], shape[2], 3, padding=1)
 
     def forward(self, z, *label):
@@ -137,12 +141,7 @@ class Generator(nn.Module):
     def _features(self, z, *label):
         """[B, C, H, W] at the size of the output."""
         h = self.Dense_0(torch.cat([z, F.one_hot(label[0], self._classes).to(z.dtype)], 1) if label else z)
-        for i in range(self._scales):
-            if i:
-                h = getattr(self, f"up_{i}")(getattr(self, f"Dense_{i}")(h))
-            for j in range(self._blocks):
-                h = getattr(self, f"Block_{i * self._blocks + j}")(h, *label)
-        return h
+        return _through(self, self._chain, h, *label)
 
     def _last(self, h):
         return self.Conv_0(leaky_relu(h)).float()
@@ -155,33 +154,56 @@ class LevelGenerator(Generator):
         self, model: Mapping[str, Any], shape: Sequence[int], placed: Sequence[int], ground: int, channels_last: bool
     ):
         super().__init__(model, shape, 0, channels_last)
-        self._n_placed, self._ground, tiles, width = len(placed), ground, shape[2], model["gen"][-1]
+        self._placed, self._ground, n, width = bool(placed), ground, len(model["gen"]), model["gen"][-1]
+        height, breadth, tiles = shape
+
+        def straight(channels: int) -> nn.Module:
+            return ToImage(model["z_dim"], (height, breadth, channels), channels_last, bias=True)
+
+        layers: list[tuple[str, nn.Module]] = [(f"Dense_{n}", straight(tiles))]
         if placed:
-            named = {
-                f"Dense_{self._scales}": Dense(tiles, width, channels_last),
-                f"Block_{self._scales * self._blocks}": Block(width, channels_last, model["norm"]),
-                f"Dense_{self._scales + 1}": ToImage(
-                    model["z_dim"], (shape[0], shape[1], self._n_placed), channels_last, bias=True
-                ),
-            }
-            for name, layer in named.items():
-                setattr(self, name, layer)
-            self._names = tuple(named)
-            self.Conv_1 = nn.Conv2d(width, self._n_placed, 3, padding=1)
+            layers += [(f"Dense_{n + 1}", Dense(tiles, width, channels_last))]
+            layers += [(f"Block_{self._made}", Block(width, channels_last, model["norm"]))]
+            layers += [(f"Dense_{n + 2}", straight(len(placed)))]
+            self.Conv_1 = nn.Conv2d(width, len(placed), 3, padding=1)
             never = torch.zeros(tiles, 1, 1, device=DEVICE)
             never[list(placed)] = -torch.inf
             self._never, self._kinds = never, torch.eye(tiles, device=DEVICE)[list(placed)].T
+        self._ends = _named(self, layers)
 
     def forward(self, z, *label):
         h = self._features(z)
-        if not self._n_placed:
-            return straight_through(self._last(h))
-        beside, block, spread = (getattr(self, name) for name in self._names)
-        rest = straight_through(self._last(h) + self._never)
-        logits = spread(z) + self.Conv_1(leaky_relu(block(h + beside(rest)))).float()
-        maps = place(logits.flatten(2), rest[:, self._ground].detach().flatten(1) > 0.5)
+        kinds = self._last(h) + getattr(self, self._ends[0])(z).float()
+        if not self._placed:
+            return straight_through(kinds)
+        beside, block, straight = (getattr(self, name) for name in self._ends[1:])
+        rest = straight_through(kinds + self._never)
+        ground = rest.detach()
+        h = block(h.detach() + beside(ground))
+        cells = self.Conv_1(leaky_relu(h)).float() + straight(z).float()
+        maps = place(cells.flatten(2), ground[:, self._ground].flatten(1) > 0.5)
         pieces = torch.matmul(self._kinds, maps).unflatten(2, rest.shape[2:])
         return rest * (1 - maps.sum(1)).view(-1, 1, *rest.shape[2:]) + pieces
+
+
+def _at(blocks: Sequence[int], i: int) -> int:
+    """How many at the i-th resolution: the last number holds for all finer ones."""
+    return blocks[min(i, len(blocks) - 1)]
+
+
+def _named(network: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> tuple[str, ...]:
+    """The names of the layers, which become `network`'s."""
+    for name, layer in layers:
+        setattr(network, name, layer)
+    return tuple(name for name, _ in layers)
+
+
+def _through(network: nn.Module, names: Sequence[str], h: Tensor, *label: Tensor) -> Tensor:
+    """One layer after the other; blocks are told the label."""
+    for name in names:
+        layer = getattr(network, name)
+        h = layer(h, *label) if isinstance(layer, Block) else layer(h)
+    return h
 
 
 def place(logits: Tensor, ground: Tensor) -> Tensor:
@@ -206,33 +228,29 @@ class Critic(nn.Module):
 
     def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, totals: bool, channels_last: bool):
         super().__init__()
-        widths, self._blocks, self._totals = model["disc"][::-1], model["blocks"], totals
-        self._channels_last = channels_last
-        height, width, channels = shape
-        self.Conv_0 = nn.Conv2d(channels, widths[0], 3, padding=1)
-        for i, (before, after) in enumerate(pairwise(widths)):
-            setattr(self, f"down_{i}", blur((height, width), channels_last))
-            setattr(self, f"Dense_{i}", Dense(before, after, channels_last, bias=False))
-            height, width = -(-height // 2), -(-width // 2)
-        for i, after in enumerate(w for w in widths for _ in range(self._blocks)):
-            setattr(self, f"Block_{i}", Block(after, channels_last))
-        self._scales = len(widths)
-        self.where = nn.Parameter(torch.randn(height, width, widths[-1]) * (height * width) ** -0.5)
-        features = widths[-1]
-        self._heads = [f"Dense_{len(widths) - 1 + i}" for i in range(3 if totals else 1)]
-        for name in self._heads[:-1]:
-            setattr(self, name, nn.Linear(features + channels * (name == self._heads[0]), widths[-1]))
-        setattr(self, self._heads[-1], nn.Linear(features, 1))
+        widths, self._totals, self._channels_last = model["disc"], totals, channels_last
+        height, width, inputs = shape
+        self.Conv_0 = nn.Conv2d(inputs, widths[-1], 3, padding=1)
+        chain, made, dense = [], 0, 0
+        for i, channels in reversed(list(enumerate(widths))):
+            if i < len(widths) - 1:
+                down = blur((height, width), channels_last)
+                chain += [(f"down_{dense}", down)]
+                chain += [(f"Dense_{dense}", Dense(widths[i + 1], channels, channels_last, bias=False))]
+                height, width, dense = -(-height // 2), -(-width // 2), dense + 1
+            for _ in range(_at(model["blocks"], i)):
+                chain.append((f"Block_{made}", Block(channels, channels_last)))
+                made += 1
+        self._chain, features = _named(self, chain), widths[0]
+        self.where = nn.Parameter(torch.randn(height, width, features) * (height * width) ** -0.5)
+        heads = [nn.Linear(features + inputs, features), nn.Linear(features, features)] * totals
+        heads.append(nn.Linear(features, 1))
+        self._heads = _named(self, [(f"Dense_{dense + i}", head) for i, head in enumerate(heads)])
         if classes:
             self.Embed_0 = nn.Embedding(classes, features)
 
     def forward(self, x, *label):
-        h = self.Conv_0(x)
-        for i in range(self._scales):
-            if i:
-                h = getattr(self, f"Dense_{i - 1}")(getattr(self, f"down_{i - 1}")(h))
-            for j in range(self._blocks):
-                h = getattr(self, f"Block_{i * self._blocks + j}")(h)
+        h = _through(self, self._chain, self.Conv_0(x))
         where = self.where.permute(2, 0, 1)
         features = (leaky_relu(h) * (where if self._channels_last else where.contiguous())).sum((2, 3))
         if self._totals:
