@@ -11,7 +11,7 @@ import pytest
 
 from jaxgen import assemble
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.config import Config, from_dict, to_dict
+from jaxgen.config import Config, Residual, from_dict, to_dict
 from jaxgen.data import synthetic
 from jaxgen.train import check_loop
 
@@ -34,8 +34,13 @@ def shrunk(config):
             sizes[f.name] = tuple(min(size, 8) for size in value)
         elif f.name in ("z_dim", "width", "hidden"):
             sizes[f.name] = min(value, 8)
+    shape = config.shape
+    if isinstance(config.model, Residual) and (extra := len(config.model.gen) - 3) > 0:
+        # Three resolutions will do: each costs seconds to compile.
+        sizes |= {name: sizes[name][extra:] for name in ("gen", "disc")}
+        shape = (shape[0] >> extra, shape[1] >> extra, shape[2])
     model = dataclasses.replace(config.model, **sizes)
-    return dataclasses.replace(config, model=model, batch=8 * getattr(config.game, "critic_steps", 1))
+    return dataclasses.replace(config, model=model, shape=shape, batch=8 * getattr(config.game, "critic_steps", 1))
 
 
 def size(tree):

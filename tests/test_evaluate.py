@@ -65,7 +65,9 @@ def test_the_images_matter(trained, heldout):
 
 def test_without_drawing_pixels_there_is_no_seed_to_report(trained, heldout):
     game = dataclasses.replace(trained.game, binarise=False)
-    found: dict[str, Any] = evaluate.likelihoods(dataclasses.replace(trained, game=game), {"image": heldout["image"][:5]})
+    found: dict[str, Any] = evaluate.likelihoods(
+        dataclasses.replace(trained, game=game), {"image": heldout["image"][:5]}
+    )
     assert "binarisation_seed" not in found
     x = heldout["image"][:5].astype(np.float32) / 255
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(5))

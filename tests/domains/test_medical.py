@@ -1,6 +1,7 @@
 """Medical images: labels are checked at the door, and the audit is of a labelled copy of the training set."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -64,6 +65,8 @@ def test_two_sets_are_compared_in_the_same_class_shares():
 def test_the_audit_of_a_run(tmp_path, monkeypatch):
     """A run that returns training images: of use, and caught."""
     monkeypatch.setenv("JAXGEN_CACHE", str(tmp_path))
+    for name in ("train_on_synthetic", "augmentation_benefit"):
+        monkeypatch.setattr(medical.audit, name, partial(getattr(medical.audit, name), steps=3))
     data = synthetic.images((8, 8, 1), 200, classes=2)
     names = {"train": slice(0, 120), "val": slice(120, 150), "test": slice(150, 200)}
     arrays = {f"{n}_images": data["image"][rows] for n, rows in names.items()}
