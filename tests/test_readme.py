@@ -146,6 +146,6 @@ def test_commands_run(tmp_path):
     said = ""
     for devices, some in (("1", one_device), ("2", two_devices)):
         said += run([sys.executable, "-c", RUN_ALL], tmp_path, stdin=json.dumps(some), JAX_NUM_CPU_DEVICES=devices)
-    found = re.findall(r"^(runs/.*/checkpoints/\d+)$", said, flags=re.MULTILINE)
+    found = re.findall(r"^(.+/runs/.+/checkpoints/\d+)$", said, flags=re.MULTILINE)
     assert len(found) == checkpoints
     assert all((tmp_path / path).is_dir() for path in found)
