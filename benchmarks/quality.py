@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import gates, machine
-from benchmarks.gates import Row, Verdict
+from benchmarks.gates import Part, Row, Verdict
 from jaxgen.config import nearest
 from jaxgen.errors import UserError
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def table(verdict: Verdict) -> str:
     """A row for each set of samples, a column for each number that is judged or that any row has."""
     rows = {**verdict.others, **verdict.impostors, "ours": verdict.ours}
-    judged = list(dict.fromkeys(part.column for part in verdict.parts))
+    judged = list(dict.fromkeys(part.column for part in verdict.judged))
     numbers = dict.fromkeys(n for row in rows.values() for n, v in row.items() if isinstance(v, int | float))
     columns = [*judged, *(name for name in numbers if name not in judged)]
     lines = [["", *columns], *([name, *(_shown(row.get(c)) for c in columns)] for name, row in rows.items())]
@@ -76,10 +76,15 @@ def table(verdict: Verdict) -> str:
 def judgement(verdict: Verdict) -> str:
     lines = [
         f"{'met   ' if part.met(verdict.ours) else 'MISSED'}  {part.name}  ({_shown(verdict.ours.get(part.column))})"
-        for part in verdict.parts
+        for part in verdict.judged
     ]
+    for part, real in verdict.impossible:
+        ours, there = _shown(verdict.ours.get(part.column)), _shown(real.get(part.column))
+        lines.append(
+            f"not judged, as real data miss it: {part.name}  (ours {ours}, real {there}, asked {_asked(part)})"
+        )
     for name, row in verdict.impostors.items():
-        missed = [part.name for part in verdict.parts if not part.met(row)]
+        missed = [part.name for part in verdict.judged if not part.met(row)]
         lines.append(f"impostor {name}: " + (f"fails ({'; '.join(missed)})" if missed else "PASSES: the gate is void"))
     return "\n".join(lines)
 
@@ -92,7 +97,7 @@ def earlier_seeds(name: str, seed: int) -> list[dict[str, Any]]:
 
 def spread(rows: Sequence[Row], verdict: Verdict) -> str:
     lines = [f"over {len(rows)} seeds:"]
-    for column in dict.fromkeys(part.column for part in verdict.parts):
+    for column in dict.fromkeys(part.column for part in verdict.judged):
         values = np.array([row[column] for row in rows], np.float64)
         lines.append(f"  {column}  mean {values.mean():.4f}  standard deviation {values.std(ddof=1):.4f}")
     return "\n".join(lines)
@@ -104,10 +109,8 @@ def _record(args: argparse.Namespace, verdict: Verdict, passed: bool, load: floa
         "seed": args.seed,
         "passed": passed,
         "missed": verdict.missed,
-        "parts": [
-            {k: v for k, v in dataclasses.asdict(part).items() if v not in (float("inf"), float("-inf"))}
-            for part in verdict.parts
-        ],
+        "parts": [_finite(part) for part in verdict.judged],
+        "impossible": [{**_finite(part), "real": real.get(part.column)} for part, real in verdict.impossible],
         "ours": verdict.ours,
         "impostors": verdict.impostors,
         "others": verdict.others,
@@ -117,6 +120,15 @@ def _record(args: argparse.Namespace, verdict: Verdict, passed: bool, load: floa
         "load_average": load,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _finite(part: Part) -> dict[str, Any]:
+    return {k: v for k, v in dataclasses.asdict(part).items() if v not in (float("inf"), float("-inf"))}
+
+
+def _asked(part: Part) -> str:
+    bounds = {">=": part.low, "<=": part.high}
+    return " and ".join(f"{sign} {bound:.4g}" for sign, bound in bounds.items() if np.isfinite(bound))
 
 
 def _shown(value: Any) -> str:

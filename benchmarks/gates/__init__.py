@@ -49,14 +49,25 @@ class Verdict:
     impostors: Mapping[str, Row]
     others: Mapping[str, Row]  # the ceiling, variants, other checkpoints, published figures: shown, not judged
     facts: Mapping[str, Any]  # extractor, seeds, steps, minutes: what makes the numbers comparable
+    # Parts as first worded that cannot be asked, each with the row of real data that is to show it: see `impossible`.
+    doubted: tuple[tuple[Part, Row], ...] = ()
+
+    @property
+    def judged(self) -> tuple[Part, ...]:
+        return *self.parts, *(part for part, real in self.doubted if part.met(real))
+
+    @property
+    def impossible(self) -> tuple[tuple[Part, Row], ...]:
+        """The doubted parts that real data miss, as a perfect generator would. They are shown, not judged."""
+        return tuple((part, real) for part, real in self.doubted if not part.met(real))
 
     @property
     def missed(self) -> list[str]:
-        return [part.name for part in self.parts if not part.met(self.ours)]
+        return [part.name for part in self.judged if not part.met(self.ours)]
 
     @property
     def passing_impostors(self) -> list[str]:
-        return [name for name, row in self.impostors.items() if all(part.met(row) for part in self.parts)]
+        return [name for name, row in self.impostors.items() if all(part.met(row) for part in self.judged)]
 
 
 def memorisation(ceiling: Row) -> Part:

@@ -1,6 +1,10 @@
 """Gate 13: windows of Super Mario Bros and rooms of Sokoban, judged by solvers and against levels held out.
 
 One row holds the numbers of both games. An impostor cheats in one of them and has our numbers in the other.
+
+"Farther from the training levels than a column-Markov copier" cannot be asked of the plain one, which looks back one
+column: held-out real levels lie nearer (Mario 0.046 of the tiles against 0.079, Sokoban 0.143 against 0.190). What is
+asked in its place is `copier`, which looks back farther.
 """
 
 import tempfile
@@ -14,10 +18,12 @@ from benchmarks import gates
 from benchmarks.gates import Part, Row, Verdict
 from jaxgen import assemble, search
 from jaxgen.domains.levels import tile_numbers
+from jaxgen.errors import UserError
 from jaxgen.levels import tiled
 from jaxgen.levels.games import game
 from jaxgen.levels.tiles import TILESETS
 from jaxgen.metrics import level_quality
+from jaxgen.metrics import levels as metrics
 from jaxgen.trained import Trained, load
 
 DATA = "levels"
@@ -32,7 +38,7 @@ SEARCHED, EVALUATIONS = 100, 1_000  # levels that are searched for, and levels t
 def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     """Trains both runs with the seed; judges the last checkpoints."""
     ours: dict = {}
-    others, parts, impostors, facts = {}, [], {}, {}
+    others, parts, doubted, impostors, facts = {}, [], [], {}, {}
     for name, (config, path) in RUNS.items():
         cfg = gates.config(config, data / path, seed)
         steps, minutes = gates.trained(cfg, workdir / name)
@@ -41,12 +47,16 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
         reference = level_quality.reference(train, heldout, game(name))
         rows = {step: judged(load(workdir / name, step), reference, seed) for step in steps}
         ours |= _named(name, {**rows[steps[-1]], **searched(load(workdir / name), name, seed)})
-        cheats = level_quality.impostors(train, SAMPLES, seed)
+        order, copied = copier(reference, seed)
+        cheats = {**level_quality.impostors(train, SAMPLES, seed), "column_copier": copied}
         if name == "mario":
             cheats["flat_ground"] = flat_ground(SAMPLES, train.shape[1:])
         cheated = {cheat: level_quality.compare(levels, reference) for cheat, levels in cheats.items()}
+        chained, real = cheated.pop("column_markov"), level_quality.compare(reference.heldout, reference)
         impostors |= {f"{name} {cheat}": (name, row) for cheat, row in cheated.items()}
         parts += _parts(name, cheated)
+        doubted.append((_farther(name, "the plain column-Markov copier", chained), _named(name, real)))
+        others[f"{name}: columns chained"] = _named(name, chained)
         low, high = level_quality.memorisation_band(reference)
         if name == "sokoban":
             # Windows held out of Mario are of other levels than those to train on, and so farther from these than
@@ -54,7 +64,7 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
             column = "sokoban_memorisation_auc"
             parts.append(Part("sokoban: memorisation AUC within 0.1 of two real halves", column, low - 0.1, high + 0.1))
         best = max(rows, key=lambda step: float(rows[step]["playable"]))
-        others[f"{name}: real held out"] = _named(name, level_quality.compare(reference.heldout, reference))
+        others[f"{name}: real held out"] = _named(name, real)
         others[f"{name}: best step ({best})"] = _named(name, rows[best])
         facts[name] = {
             "steps": steps[-1],
@@ -62,11 +72,13 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
             "training_minutes": minutes,
             "train": len(train),
             "heldout": len(reference.heldout),
+            "copier_order": order,
             "checkpoints": {str(step): rows[step] for step in steps},
         }
     return Verdict(
         ours=ours,
         parts=tuple(parts),
+        doubted=tuple(doubted),
         impostors={
             # What an impostor does not do at all, search and files, is not held against it.
             label: ours | _named(name, row)
@@ -110,6 +122,16 @@ def searched(run: Trained, name: str, seed: int) -> Row:
     }
 
 
+def copier(real: level_quality.Reference, seed: int) -> tuple[int, np.ndarray]:
+    """(order, levels): columns chained by the lowest order that comes nearer to the training levels than held-out
+    levels do."""
+    for order in range(1, real.train.shape[2] - 1):
+        levels = metrics.column_markov(real.train, SAMPLES, seed, order)
+        if metrics.nearest_hamming(levels, real.train).mean() < real.distances.mean():
+            return order, levels
+    raise UserError("No chain of columns comes nearer to the training levels than those held out; are these copies?")
+
+
 def flat_ground(n: int, shape: tuple[int, int]) -> np.ndarray:
     """[n, H, W]: ground in the last row, and nothing else."""
     level = np.full(shape, TILESETS["mario"].chars.index("-"), np.uint8)
@@ -131,13 +153,14 @@ def _parts(name: str, cheated: Mapping[str, Row]) -> list[Part]:
             high=float(np.nextafter(float(cheated["row_unigram"]["pattern_kl"]), 0)),
         ),
         Part(f"{name}: >= 90% distinct", f"{name}_distinct", low=0.9),
-        Part(
-            f"{name}: farther from the training levels than the column-Markov copier",
-            f"{name}_hamming",
-            low=float(np.nextafter(float(cheated["column_markov"]["hamming"]), 1)),
-        ),
+        _farther(name, "the column copier", cheated["column_copier"]),
         Part(f"{name}: .tmj files give every level back", f"{name}_tmj_identical", low=1.0),
     ]
+
+
+def _farther(name: str, than: str, row: Row) -> Part:
+    low = float(np.nextafter(float(row["hamming"]), 1))
+    return Part(f"{name}: farther from the training levels than {than}", f"{name}_hamming", low=low)
 
 
 def _named(name: str, row: Row) -> dict:

@@ -4,6 +4,7 @@ Levels are uint8 [N, H, W] of tile numbers. Every function raises `UserError` fo
 """
 
 import itertools
+from collections import defaultdict
 
 import numpy as np
 
@@ -123,27 +124,30 @@ def row_unigram(levels: np.ndarray, n: int, seed: int) -> np.ndarray:
     return rows[np.arange(height)[:, None], which]
 
 
-def column_markov(levels: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """[n, H, W]: whole columns of `levels`, each drawn from those that follow a column equal to the one before it.
+def column_markov(levels: np.ndarray, n: int, seed: int, order: int = 1) -> np.ndarray:
+    """[n, H, W]: whole columns of `levels`, each drawn from those that follow `order` columns equal to the last ones.
 
-    The first is drawn from the first columns; where none ever follows, any column of `levels` may come next.
+    The first `order` are the first ones of a level; where none ever follows, any column of `levels` may come next. The
+    higher the order, the longer the pieces that are copied. Raises `UserError` unless 1 <= order <= W.
     """
     levels = _check(levels, "levels")
     _, height, width = levels.shape
+    if not 1 <= order <= width:
+        raise UserError(f"order must be from 1 to {width}, the number of columns; it is {order}.")
     columns, numbers = np.unique(levels.transpose(0, 2, 1).reshape(-1, height), axis=0, return_inverse=True)
     numbers = numbers.reshape(-1, width)
-    before, after = numbers[:, :-1].ravel(), numbers[:, 1:].ravel()
-    order = np.argsort(before, kind="stable")
-    counts = np.bincount(before, minlength=len(columns))
-    firsts = np.cumsum(counts) - counts
-    followers = np.append(after[order], 0)  # one more, for the columns that nothing follows: it is not used
-    rng = np.random.default_rng(seed)
-    chain = [rng.choice(numbers[:, 0], n)]
-    for _ in range(width - 1):
-        last = chain[-1]
-        drawn = followers[firsts[last] + rng.integers(np.maximum(counts[last], 1))]
-        chain.append(np.where(counts[last] > 0, drawn, rng.choice(numbers.ravel(), n)))
-    return columns[np.stack(chain, 1)].transpose(0, 2, 1)
+    followers = defaultdict(list)
+    for row in numbers.tolist():
+        for i in range(order, width):
+            followers[tuple(row[i - order : i])].append(row[i])
+    rng, drawn = np.random.default_rng(seed), []
+    for start in rng.integers(len(numbers), size=n):
+        chain = numbers[start, :order].tolist()
+        while len(chain) < width:
+            options = followers.get(tuple(chain[-order:])) or numbers.ravel()
+            chain.append(int(options[rng.integers(len(options))]))
+        drawn.append(chain)
+    return columns[np.array(drawn)].transpose(0, 2, 1)
 
 
 def _windows(levels: np.ndarray, size: int) -> np.ndarray:

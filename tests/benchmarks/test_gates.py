@@ -8,6 +8,8 @@ from benchmarks import olivetti
 from benchmarks.gates import level_gan, medical_gan
 from jaxgen.errors import UserError
 from jaxgen.levels.games import game
+from jaxgen.metrics import level_quality
+from jaxgen.metrics.levels import column_markov, nearest_hamming
 
 
 def test_olivetti_is_split_by_person(tmp_path, monkeypatch):
@@ -56,11 +58,28 @@ def test_flat_ground_is_played_without_a_jump_and_survives_tiled():
 
 
 def test_an_impostor_of_one_game_is_judged_on_that_game():
-    rows = {"row_unigram": {"pattern_kl": 2.0}, "column_markov": {"hamming": 0.07}}
+    rows = {"row_unigram": {"pattern_kl": 2.0}, "column_copier": {"hamming": 0.07}}
     parts = {part.name: part for part in level_gan._parts("sokoban", rows)}
     assert parts["sokoban: playable >= 40%"].met({"sokoban_playable": 0.4})
     kl = parts["sokoban: tile-pattern KL below the row-unigram sampler's"]
     assert [kl.met({"sokoban_pattern_kl": v}) for v in (1.99, 2.0)] == [True, False]
-    far = parts["sokoban: farther from the training levels than the column-Markov copier"]
+    far = parts["sokoban: farther from the training levels than the column copier"]
     assert [far.met({"sokoban_hamming": v}) for v in (0.07, 0.071)] == [False, True]
     assert "sokoban: pushes TV <= 0.3" in parts
+
+
+def test_the_copier_comes_nearer_to_the_training_levels_than_unseen_ones():
+    rng = np.random.default_rng(0)
+    ring = np.resize(rng.integers(0, 2, (3, 37), np.uint8).T, (60, 3)).T
+    train = np.stack([ring[:, i : i + 8] for i in range(37)])
+    unseen = train.copy()
+    unseen[:, :, 4] ^= 1
+    real = level_quality.Reference(game("sokoban"), train, unseen, {}, nearest_hamming(unseen, train))
+    order, levels = level_gan.copier(real, seed=0)
+    assert order > 1
+    assert nearest_hamming(levels, train).mean() < real.distances.mean()
+    before = column_markov(train, level_gan.SAMPLES, 0, order - 1)
+    assert nearest_hamming(before, train).mean() >= real.distances.mean()
+    copies = level_quality.Reference(game("sokoban"), train, train, {}, np.zeros(len(train)))
+    with pytest.raises(UserError, match="are these copies"):
+        level_gan.copier(copies, seed=0)

@@ -35,6 +35,18 @@ def test_a_gate_is_a_conjunction_and_every_impostor_must_fail():
     assert "impostor liar: PASSES: the gate is void" in said
 
 
+def test_a_part_that_real_data_miss_is_shown_and_not_judged():
+    far = Part("farther than a copier", "far", low=0.5)
+    ours, liar = {"coverage": 0.9, "auc": 0.5, "far": 0.1}, {"coverage": 0.1, "auc": 0.5, "far": 0.1}
+    shown = Verdict(ours, PARTS, {"liar": liar}, {}, {}, ((far, {"far": 0.2}),))
+    assert not shown.missed
+    line = "not judged, as real data miss it: farther than a copier  (ours 0.1, real 0.2, asked >= 0.5)"
+    assert line in quality.judgement(shown)
+    possible = Verdict(ours, PARTS, {"liar": liar}, {}, {}, ((far, {"far": 0.7}),))
+    assert possible.missed == ["farther than a copier"]
+    assert "not judged" not in quality.judgement(possible)
+
+
 def test_the_table_has_a_row_for_each_and_a_dash_for_what_is_missing():
     lines = quality.table(verdict({"coverage": 0.9, "auc": 0.5}, {"coverage": 0.1, "auc": 1.0})).splitlines()
     assert [line.split()[0] for line in lines] == ["coverage", "real", "liar", "ours"]

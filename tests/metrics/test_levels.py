@@ -146,6 +146,17 @@ def test_any_column_may_come_after_one_that_nothing_follows():
     np.testing.assert_array_equal(column_markov(np.array([[[3], [4]]], np.uint8), 2, 0)[:, 0], [[3], [3]])
 
 
+def test_a_higher_order_copies_longer_pieces():
+    ring = np.resize(some(1, 1, 37, tiles=2)[0], (1, 120))  # windows of a ring: something follows each column
+    levels = np.stack([ring[:, i : i + 9] for i in range(37)])
+    drawn = column_markov(levels, 300, 0, order=3)
+    pieces = {level[:, i : i + 4].tobytes() for level in levels for i in range(6)}
+    assert {level[:, i : i + 4].tobytes() for level in drawn for i in range(6)} <= pieces
+    np.testing.assert_array_equal(nearest_hamming(column_markov(levels, 50, 0, order=9), levels), 0)
+    means = [nearest_hamming(column_markov(levels, 300, 0, order), levels).mean() for order in (1, 3, 6)]
+    assert means == sorted(means, reverse=True)
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -168,6 +179,7 @@ def test_refuses_what_is_not_levels(call, bad):
         (lambda: tile_pattern_kl(some(), some(), epsilon=0), "above 0"),
         (lambda: tile_pattern_kl(some(), some(), weight=2), "from 0 to 1"),
         (lambda: nearest_hamming(some(), some(width=8)), "one size"),
+        (lambda: column_markov(some(), 1, 0, order=0), "from 1 to"),
         (lambda: bin_edges([]), "one finite number"),
         (lambda: histogram_tv([np.nan], [1], np.array([0, 1])), "one finite number"),
         (lambda: histogram_tv([1], [0.5], np.array([0, 1])), "outside the edges"),
