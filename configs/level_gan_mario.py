@@ -9,7 +9,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="levels/mario",
-        model=Residual(z_dim=64, gen=(128, 64), disc=(128, 64)),
+        model=Residual(z_dim=64, gen=(128, 64), disc=(128, 64), temperature=4.0),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
@@ -21,5 +21,5 @@ def get_config() -> Config:
         data="vglc",
         shape=(14, 28, 13),
         batch=32,
-        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
+        loop=Loop(steps=2000, sample_every=1000, save_every=500),
     )

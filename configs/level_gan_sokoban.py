@@ -12,8 +12,8 @@ def get_config() -> Config:
         model=Residual(z_dim=64, gen=(128, 64), disc=(128, 64), placed="@$$$$...."),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
-            disc=Adam(lr=5e-4, b1=0.0, b2=0.99),
+            gen=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=5000),
+            disc=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=5000),
             penalty="r1+r2",
             penalty_weight=0.3,
             penalty_every=8,
@@ -21,5 +21,5 @@ def get_config() -> Config:
         data="boxoban",
         shape=(10, 10, 7),
         batch=32,
-        loop=Loop(steps=4000, sample_every=1000, save_every=1000),
+        loop=Loop(steps=5000, sample_every=1000, save_every=1000),
     )

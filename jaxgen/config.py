@@ -59,6 +59,7 @@ class Residual:
     blocks: tuple[int, ...] = (1,)  # at each resolution; the last number holds for all finer ones
     norm: Literal["none", "batch"] = "none"  # in the generator; by class where there are classes
     placed: str = ""  # of levels: tiles that stand in one cell each, as @$$$$.... of Sokoban; others stand anywhere
+    temperature: float = 1.0  # of levels: above 1, tiles that are rare in the data stay within the generator's reach
 
 
 @dataclass(frozen=True)

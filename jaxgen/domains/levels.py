@@ -51,6 +51,8 @@ def networks(tiles: Tileset, cfg: Config, axis_name: str | None):
     check_halvings(shape, max(len(model.gen), len(model.disc)) - 1, least=2)
     dtype = "bfloat16" if cfg.precision == "bf16" else None
     height, width, channels = shape
+    if not model.temperature > 0:
+        raise UserError(f"--model.temperature must be above 0, not {model.temperature}.")
     if unknown := set(model.placed) - set(tiles.chars):
         raise UserError(
             f"--model.placed names {''.join(sorted(unknown))!r}; the tiles of {tiles.name} are {tiles.chars}"
@@ -63,6 +65,7 @@ def networks(tiles: Tileset, cfg: Config, axis_name: str | None):
         "one_hot",
         tuple(tiles.chars.index(char) for char in model.placed),
         tiles.chars.index(tiles.ground),
+        model.temperature,
         axis_name=axis_name,
         dtype=dtype,
     )

@@ -55,7 +55,8 @@ class Generator(nn.Module):
     """z [B, Z] (and label [B]) -> [B, *shape] in [-1, 1]; or with `one_hot` a 1 in one channel and 0 in the others.
 
     Of one-hot outputs the gradient is the softmax's (straight-through: Bengio et al. 2013): soft ones a critic tells
-    from real ones at a glance.
+    from real ones at a glance. A kind that occurs seldom is soon so unlikely that this gradient is 0, and never comes
+    back; a `temperature` above 1 keeps it within reach.
 
     `widths` are the channels of each resolution, the coarsest first; each is twice the one before. `blocks` says how
     many there are at each; its last number holds for all finer ones. The class enters beside z, and with `batch`
@@ -69,6 +70,7 @@ class Generator(nn.Module):
     output: Output = "tanh"
     placed: tuple[int, ...] = ()  # with one_hot: channels that are put into one cell each
     ground: int = 0  # the channel on which they are
+    temperature: float = 1.0  # of the softmax that gives one-hot outputs their gradient
     classes: int = 0
     axis_name: str | None = None
     dtype: Any = None
@@ -88,8 +90,8 @@ class Generator(nn.Module):
             return nn.tanh(self._last(h, self.shape[-1]))
         kinds = self._last(h, self.shape[-1]) + self._straight(z, self.shape[-1])
         if not self.placed:
-            return straight_through(kinds)
-        rest = others(kinds, self.placed)
+            return straight_through(kinds, self.temperature)
+        rest = others(kinds, self.placed, self.temperature)
         # Pieces are placed knowing the ground, but don't draw it: their gradient would drown that of the rest.
         h, ground = jax.lax.stop_gradient((h, rest))
         h = h + nn.Dense(h.shape[-1], dtype=self.dtype)(ground)
@@ -114,21 +116,21 @@ class Generator(nn.Module):
         return Conv(channels, (3, 3), dtype=self.dtype)(leaky_relu(h)).astype(jnp.float32)
 
 
-def straight_through(logits: Array) -> Array:
-    """One-hot along the last axis, with the softmax's gradient (Bengio et al. 2013).
+def straight_through(logits: Array, temperature: float = 1.0) -> Array:
+    """One-hot along the last axis, with the gradient of the softmax at a temperature (Bengio et al. 2013).
 
     Soft outputs a critic would tell from real ones at a glance.
     """
-    shares = jax.nn.softmax(logits)
+    shares = jax.nn.softmax(logits / temperature)
     hard = jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
     return jax.lax.stop_gradient(hard - shares) + shares
 
 
-def others(logits: Array, placed: tuple[int, ...]) -> Array:
+def others(logits: Array, placed: tuple[int, ...], temperature: float = 1.0) -> Array:
     """Logits [B, H, W, T] -> one-hot, the channels in `placed` left out."""
     never = np.zeros(logits.shape[-1], np.float32)
     never[list(placed)] = -np.inf
-    return straight_through(logits + never.reshape(1, 1, 1, -1))
+    return straight_through(logits + never.reshape(1, 1, 1, -1), temperature)
 
 
 def place(logits: Array, ground: Array) -> Array:

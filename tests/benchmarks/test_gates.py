@@ -83,3 +83,16 @@ def test_the_copier_comes_nearer_to_the_training_levels_than_unseen_ones():
     copies = level_quality.Reference(game("sokoban"), train, train, {}, np.zeros(len(train)))
     with pytest.raises(UserError, match="are these copies"):
         level_gan.copier(copies, seed=0)
+
+
+def test_a_level_is_left_out_with_all_its_windows():
+    """Two levels of one column each, repeated: windows of the first equal one another, and none of the second."""
+    levels = np.zeros((2, 2, 9), np.uint8)
+    levels[1] = 1
+    levels[1, 0, 5:] = 0
+    windows = np.concatenate([np.stack([level[:, i : i + 4] for i in range(6)]) for level in levels])
+    distances = level_gan.left_out(windows)
+    assert distances[:6].tolist() == [0.5] * 6  # to the nearest window of the other: half of it ground
+    assert distances[6:].tolist() == [1, 1, 0.875, 0.75, 0.625, 0.5]
+    with pytest.raises(UserError, match="windows of one level"):
+        level_gan.left_out(windows[:6])

@@ -69,6 +69,8 @@ def test_the_gradient_of_a_one_hot_output_is_the_softmaxs():
     hard = jax.grad(lambda x: (residual.straight_through(x) * weight).sum())(jnp.asarray(logits))
     soft = jax.grad(lambda x: (jax.nn.softmax(x) * weight).sum())(jnp.asarray(logits))
     np.testing.assert_allclose(hard, soft, atol=1e-6)
+    warm = jax.grad(lambda x: (residual.straight_through(x, 4.0) * weight).sum())(jnp.asarray(logits))
+    np.testing.assert_allclose(warm, jax.grad(lambda x: (jax.nn.softmax(x / 4) * weight).sum())(logits), atol=1e-6)
     placed = jax.grad(lambda x: (residual.place(x, jnp.ones((2, 2, 2))) * weight).sum())(jnp.asarray(logits))
     assert np.isfinite(placed).all()
     assert np.abs(placed[..., 0]).min() > 0  # every cell hears what placing something there would do

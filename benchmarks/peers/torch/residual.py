@@ -155,6 +155,7 @@ class LevelGenerator(Generator):
     ):
         super().__init__(model, shape, 0, channels_last)
         self._placed, self._ground, n, width = bool(placed), ground, len(model["gen"]), model["gen"][-1]
+        self._temperature = model["temperature"]
         height, breadth, tiles = shape
 
         def straight(channels: int) -> nn.Module:
@@ -175,9 +176,9 @@ class LevelGenerator(Generator):
         h = self._features(z)
         kinds = self._last(h) + getattr(self, self._ends[0])(z).float()
         if not self._placed:
-            return straight_through(kinds)
+            return straight_through(kinds, self._temperature)
         beside, block, straight = (getattr(self, name) for name in self._ends[1:])
-        rest = straight_through(kinds + self._never)
+        rest = straight_through(kinds + self._never, self._temperature)
         ground = rest.detach()
         h = block(h.detach() + beside(ground))
         cells = self.Conv_1(leaky_relu(h)).float() + straight(z).float()
@@ -216,9 +217,9 @@ def place(logits: Tensor, ground: Tensor) -> Tensor:
     return torch.stack(maps, 1)
 
 
-def straight_through(logits: Tensor) -> Tensor:
-    """One-hot along axis 1, with the softmax's gradient."""
-    shares = logits.softmax(1)
+def straight_through(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """One-hot along axis 1, with the gradient of the softmax at a temperature."""
+    shares = (logits / temperature).softmax(1)
     hard = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
     return (hard - shares).detach() + shares
 
