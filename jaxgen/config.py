@@ -57,6 +57,7 @@ class Residual:
     gen: tuple[int, ...] = (256, 128, 64, 32)  # channels, the coarsest resolution first; one halving between each two
     disc: tuple[int, ...] = (256, 128, 64, 32)
     blocks: tuple[int, ...] = (1,)  # at each resolution; the last number holds for all finer ones
+    patch: int = 1  # of images: pixels along the side of what one place of the finest resolution holds
     norm: Literal["none", "batch"] = "none"  # in the generator; by class where there are classes
     placed: str = ""  # of levels: tiles that stand in one cell each, as @$$$$.... of Sokoban; others stand anywhere
     temperature: float = 1.0  # of levels: above 1, tiles that are rare in the data stay within the generator's reach
@@ -153,7 +154,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     name: limits
     for limits, names in (
         ((1, math.inf), "ada_images batch critic_steps disc gen hidden layers penalty_every"),
-        ((1, math.inf), "samples width widths z_dim"),
+        ((1, math.inf), "patch samples temperature width widths z_dim"),
         ((0, 1), "ada_target b1 b2 dropout ema_decay"),
         ((0, _ABOVE_ONE), "augment_p"),
         ((0, math.inf), "beta beta_warmup blocks classes clip decay eps penalty_weight warmup weight_decay"),

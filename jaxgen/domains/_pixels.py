@@ -31,13 +31,23 @@ def networks(cfg: Config, axis_name: str | None, models: tuple[type, ...]):
         critic = conv.Critic(model.width, model.layers, model.dropout, model.spectral_norm, classes, axis_name, dtype)
         return gen, critic
     assert isinstance(model, Residual)
+    halvings = max(len(model.gen), len(model.disc)) - 1
     if model.placed:
         raise UserError("Only levels have tiles to place; leave out --model.placed.")
-    check_halvings(shape, max(len(model.gen), len(model.disc)) - 1, least=2)
+    if shape[0] % model.patch or shape[1] % model.patch:
+        raise UserError(f"--model.patch {model.patch} does not divide {shape[0]} x {shape[1]} pixels.")
+    check_halvings((shape[0] // model.patch, shape[1] // model.patch, shape[2]), halvings, least=2)
     gen = residual.Generator(
-        shape, model.gen, model.blocks, model.norm, classes=classes, axis_name=axis_name, dtype=dtype
+        shape,
+        model.gen,
+        model.blocks,
+        model.norm,
+        patch=model.patch,
+        classes=classes,
+        axis_name=axis_name,
+        dtype=dtype,
     )
-    return gen, residual.Critic(model.disc, model.blocks, False, classes, dtype)
+    return gen, residual.Critic(model.disc, model.blocks, model.patch, classes=classes, dtype=dtype)
 
 
 def load(cfg: Config, split: Split) -> Raw:

@@ -47,12 +47,12 @@ def networks(tiles: Tileset, cfg: Config, axis_name: str | None):
         raise UserError(f"The domain 'levels' has no model {type(model).__name__}; choose Residual.")
     if getattr(cfg.game, "classes", 0):
         raise UserError("Levels have no classes; use --game.classes 0.")
+    if model.patch != 1:
+        raise UserError("Levels are made tile by tile; leave out --model.patch.")
     _check_shape(shape, tiles)
     check_halvings(shape, max(len(model.gen), len(model.disc)) - 1, least=2)
     dtype = "bfloat16" if cfg.precision == "bf16" else None
     height, width, channels = shape
-    if not model.temperature > 0:
-        raise UserError(f"--model.temperature must be above 0, not {model.temperature}.")
     if unknown := set(model.placed) - set(tiles.chars):
         raise UserError(
             f"--model.placed names {''.join(sorted(unknown))!r}; the tiles of {tiles.name} are {tiles.chars}"
@@ -62,10 +62,10 @@ def networks(tiles: Tileset, cfg: Config, axis_name: str | None):
         model.gen,
         model.blocks,
         model.norm,
-        "one_hot",
-        tuple(tiles.chars.index(char) for char in model.placed),
-        tiles.chars.index(tiles.ground),
-        model.temperature,
+        output="one_hot",
+        placed=tuple(tiles.chars.index(char) for char in model.placed),
+        ground=tiles.chars.index(tiles.ground),
+        temperature=model.temperature,
         axis_name=axis_name,
         dtype=dtype,
     )

@@ -59,8 +59,9 @@ class Generator(nn.Module):
     back; a `temperature` above 1 keeps it within reach.
 
     `widths` are the channels of each resolution, the coarsest first; each is twice the one before. `blocks` says how
-    many there are at each; its last number holds for all finer ones. The class enters beside z, and with `batch`
-    normalisation in each block.
+    many there are at each; its last number holds for all finer ones. The finest makes `patch` x `patch` pixels at once
+    (sub-pixel convolution: Shi et al. 2016): large maps of few channels are slow. The class enters beside z, and with
+    `batch` normalisation in each block.
     """
 
     shape: tuple[int, int, int]
@@ -68,6 +69,7 @@ class Generator(nn.Module):
     blocks: tuple[int, ...] = (1,)
     norm: Norm = "none"
     output: Output = "tanh"
+    patch: int = 1  # not with one_hot
     placed: tuple[int, ...] = ()  # with one_hot: channels that are put into one cell each
     ground: int = 0  # the channel on which they are
     temperature: float = 1.0  # of the softmax that gives one-hot outputs their gradient
@@ -78,7 +80,8 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
         halvings = len(self.widths) - 1
-        size = (self.shape[0] >> halvings, self.shape[1] >> halvings, self.widths[0])
+        height, width = (n // self.patch for n in self.shape[:2])
+        size = (height >> halvings, width >> halvings, self.widths[0])
         h = nn.Dense(size[0] * size[1] * size[2], dtype=self.dtype)(with_label(z, label, self.classes))
         h = h.reshape(len(z), *size)
         for i, width in enumerate(self.widths):
@@ -87,7 +90,7 @@ class Generator(nn.Module):
             for _ in range(self.blocks[min(i, len(self.blocks) - 1)]):
                 h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
         if self.output == "tanh":
-            return nn.tanh(self._last(h, self.shape[-1]))
+            return nn.tanh(depth_to_space(self._last(h, self.shape[-1] * self.patch**2), self.patch))
         kinds = self._last(h, self.shape[-1]) + self._straight(z, self.shape[-1])
         if not self.placed:
             return straight_through(kinds, self.temperature)
@@ -97,7 +100,7 @@ class Generator(nn.Module):
         h = h + nn.Dense(h.shape[-1], dtype=self.dtype)(ground)
         h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
         cells = self._last(h, len(self.placed)) + self._straight(z, len(self.placed))
-        maps = place(cells, ground[..., self.ground])
+        maps = place(cells, ground[..., self.ground], self.temperature)
         pieces = maps @ jnp.eye(self.shape[-1])[jnp.array(self.placed)]
         return rest * (1 - maps.sum(-1, keepdims=True)) + pieces
 
@@ -114,6 +117,20 @@ class Generator(nn.Module):
     def _last(self, h: Array, channels: int) -> Array:
         """h [B, H, W, C] -> [B, H, W, channels] float32."""
         return Conv(channels, (3, 3), dtype=self.dtype)(leaky_relu(h)).astype(jnp.float32)
+
+
+def depth_to_space(x: Array, patch: int) -> Array:
+    """[B, H, W, C patch^2] -> [B, H patch, W patch, C]: of each C in turn, the pixels of a patch row by row."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, c // patch**2, patch, patch)
+    return x.transpose(0, 1, 4, 2, 5, 3).reshape(b, h * patch, w * patch, c // patch**2)
+
+
+def space_to_depth(x: Array, patch: int) -> Array:
+    """The inverse of `depth_to_space`."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // patch, patch, w // patch, patch, c)
+    return x.transpose(0, 1, 3, 5, 2, 4).reshape(b, h // patch, w // patch, c * patch**2)
 
 
 def straight_through(logits: Array, temperature: float = 1.0) -> Array:
@@ -133,13 +150,13 @@ def others(logits: Array, placed: tuple[int, ...], temperature: float = 1.0) -> 
     return straight_through(logits + never.reshape(1, 1, 1, -1), temperature)
 
 
-def place(logits: Array, ground: Array) -> Array:
+def place(logits: Array, ground: Array, temperature: float = 1.0) -> Array:
     """[B, H, W, P], ground [B, H, W] of 0 and 1 -> [B, H, W, P]: in each of P maps a 1 in one cell, the likeliest on
     the ground that no map before it has taken; off the ground where that has no room left."""
     flat = logits.reshape(len(logits), logits.shape[1] * logits.shape[2], logits.shape[3])
     off, maps = FAR * (1 - ground.reshape(flat.shape[:2])), []
     for p in range(flat.shape[2]):
-        maps.append(straight_through(flat[..., p] - off))
+        maps.append(straight_through(flat[..., p] - off, temperature))
         off += 2 * FAR * jax.lax.stop_gradient(maps[-1])
     return jnp.stack(maps, axis=-1).reshape(logits.shape)
 
@@ -147,20 +164,21 @@ def place(logits: Array, ground: Array) -> Array:
 class Critic(nn.Module):
     """x [B, H, W, C] (and label [B]) -> logits [B]; the label enters by projection (Miyato & Koyama 2018).
 
-    `widths` and `blocks` as the generator's: the coarsest resolution first. With `totals` it also sees the sum of each
-    input channel over space, before two dense layers: for one-hot inputs how often each kind occurs, which levels have
-    rules about.
+    `widths`, `blocks` and `patch` as the generator's: the coarsest resolution first. With `totals` it also sees the sum
+    of each input channel over space, before two dense layers: for one-hot inputs how often each kind occurs, which
+    levels have rules about.
     """
 
     widths: tuple[int, ...]
     blocks: tuple[int, ...] = (1,)
+    patch: int = 1
     totals: bool = False
     classes: int = 0
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
-        h = Conv(self.widths[-1], (3, 3), dtype=self.dtype)(x)
+        h = Conv(self.widths[-1], (3, 3), dtype=self.dtype)(space_to_depth(x, self.patch))
         for i, width in reversed(list(enumerate(self.widths))):
             if i < len(self.widths) - 1:
                 h = nn.Dense(width, use_bias=False, dtype=self.dtype)(blur(h, 4, stride=2))

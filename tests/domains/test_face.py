@@ -18,6 +18,8 @@ def test_networks_are_the_configs():
     gen, critic = DOMAIN.networks(CONFIG, "data")
     assert gen == residual.Generator((8, 12, 3), (6, 5, 4), (2,), axis_name="data")
     assert critic == residual.Critic((7, 3), (2,))
+    gen, critic = DOMAIN.networks(dataclasses.replace(CONFIG, model=Residual(gen=(6,), disc=(6,), patch=2)), None)
+    assert (gen.patch, critic.patch) == (2, 2)
     by_class = dataclasses.replace(CONFIG, model=Residual(norm="batch"), game=Adversarial(classes=3), precision="bf16")
     gen, critic = DOMAIN.networks(dataclasses.replace(by_class, shape=(16, 16, 1)), None)
     assert (gen.norm, gen.classes, critic.classes, gen.dtype) == ("batch", 3, 3, "bfloat16")
@@ -30,6 +32,8 @@ def test_networks_are_the_configs():
     [
         (MLP(), "'face' has no model MLP; choose Residual or Conv"),
         (Residual(gen=(4, 4, 4, 4), disc=(4,)), "8x12 can't be halved 3 times"),
+        (Residual(gen=(4, 4, 4), disc=(4,), patch=2), "4x6 can't be halved 2 times"),
+        (Residual(gen=(4,), disc=(4,), patch=5), "--model.patch 5 does not divide 8 x 12 pixels"),
         (Residual(gen=(4, 4), disc=(4,), placed="@"), "Only levels have tiles to place"),
     ],
 )

@@ -84,6 +84,8 @@ def test_networks_are_the_configs():
     gen, critic = DOMAINS["sokoban"].networks(CONFIG, "data")
     assert gen == residual.Generator((6, 6, 7), (8, 4), output="one_hot", placed=(4, 3, 2), ground=1, axis_name="data")
     assert critic == residual.Critic((6, 4), totals=True)
+    warm = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, temperature=4.0))
+    assert DOMAINS["sokoban"].networks(warm, None)[0].temperature == 4
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,7 @@ def test_networks_are_the_configs():
         ({"shape": (6, 6, 13)}, "Levels of sokoban have 7 tiles: --shape H W 7"),
         ({"shape": (7, 6, 7)}, "7x6 can't be halved 1 times"),
         ({"game": Adversarial(classes=2)}, "Levels have no classes"),
+        ({"model": Residual(gen=(8, 4), disc=(8, 4), patch=2)}, "leave out --model.patch"),
         ({"model": Residual(gen=(8, 4), disc=(8, 4), placed="@X")}, r"names 'X'; the tiles of sokoban are # \.\$@\*\+"),
     ],
 )

@@ -100,3 +100,18 @@ def test_conditional_normalisation_by_hand():
     standard = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
     expected = standard * (1 + scale[label][:, None, None]) + shift[label][:, None, None]
     np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_patches_of_pixels_become_channels_and_back():
+    x = jnp.arange(2 * 4 * 6 * 3.0).reshape(2, 4, 6, 3)
+    deep = residual.space_to_depth(x, 2)
+    assert deep.shape == (2, 2, 3, 12)
+    np.testing.assert_array_equal(deep[0, 1, 2, 4:8], x[0, 2:4, 4:6, 1].ravel())
+    np.testing.assert_array_equal(residual.depth_to_space(deep, 2), x)
+    gen, critic = residual.Generator((8, 12, 1), (4, 4), patch=2), residual.Critic((4, 4), patch=2)
+    made, variables = gen.init_with_output(jax.random.key(0), jnp.ones((3, 5)), train=False)
+    assert made.shape == (3, 8, 12, 1)
+    assert variables["params"]["Conv_0"]["kernel"].shape[-1] == 4
+    logits, variables = critic.init_with_output(jax.random.key(0), made, train=False)
+    assert logits.shape == (3,)
+    assert variables["params"]["Conv_0"]["kernel"].shape[2] == 4

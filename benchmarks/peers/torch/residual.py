@@ -119,8 +119,8 @@ class Generator(nn.Module):
 
     def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, channels_last: bool):
         super().__init__()
-        widths, self._classes = model["gen"], classes
-        height, width = (n >> len(widths) - 1 for n in shape[:2])
+        widths, self._classes, self._patch = model["gen"], classes, model["patch"]
+        height, width = (n // self._patch >> len(widths) - 1 for n in shape[:2])
         self.Dense_0 = ToImage(model["z_dim"] + classes, (height, width, widths[0]), channels_last, bias=True)
         chain, made = [], 0
         for i, channels in enumerate(widths):
@@ -133,10 +133,10 @@ class Generator(nn.Module):
                 chain.append((f"Block_{made}", Block(channels, channels_last, model["norm"], classes)))
                 made += 1
         self._chain, self._made = _named(self, chain), made
-        self.Conv_0 = nn.Conv2d(widths[-1], shape[2], 3, padding=1)
+        self.Conv_0 = nn.Conv2d(widths[-1], shape[2] * self._patch**2, 3, padding=1)
 
     def forward(self, z, *label):
-        return torch.tanh(self._last(self._features(z, *label)))
+        return torch.tanh(F.pixel_shuffle(self._last(self._features(z, *label)), self._patch))
 
     def _features(self, z, *label):
         """[B, C, H, W] at the size of the output."""
@@ -182,7 +182,7 @@ class LevelGenerator(Generator):
         ground = rest.detach()
         h = block(h.detach() + beside(ground))
         cells = self.Conv_1(leaky_relu(h)).float() + straight(z).float()
-        maps = place(cells.flatten(2), ground[:, self._ground].flatten(1) > 0.5)
+        maps = place(cells.flatten(2), ground[:, self._ground].flatten(1) > 0.5, self._temperature)
         pieces = torch.matmul(self._kinds, maps).unflatten(2, rest.shape[2:])
         return rest * (1 - maps.sum(1)).view(-1, 1, *rest.shape[2:]) + pieces
 
@@ -207,12 +207,12 @@ def _through(network: nn.Module, names: Sequence[str], h: Tensor, *label: Tensor
     return h
 
 
-def place(logits: Tensor, ground: Tensor) -> Tensor:
+def place(logits: Tensor, ground: Tensor, temperature: float = 1.0) -> Tensor:
     """[B, P, H W], ground [B, H W] -> [B, P, H W]: in each map a 1 in the likeliest cell that no map before has taken,
     on the ground where it has room."""
     maps, off = [], torch.where(ground, 0.0, FAR)
     for p in range(logits.shape[1]):
-        maps.append(straight_through(logits[:, p] - off))
+        maps.append(straight_through(logits[:, p] - off, temperature))
         off = torch.add(off, maps[-1].detach(), alpha=2 * FAR)
     return torch.stack(maps, 1)
 
@@ -230,8 +230,9 @@ class Critic(nn.Module):
     def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, totals: bool, channels_last: bool):
         super().__init__()
         widths, self._totals, self._channels_last = model["disc"], totals, channels_last
-        height, width, inputs = shape
-        self.Conv_0 = nn.Conv2d(inputs, widths[-1], 3, padding=1)
+        self._patch = model["patch"]
+        height, width, inputs = shape[0] // self._patch, shape[1] // self._patch, shape[2]
+        self.Conv_0 = nn.Conv2d(inputs * self._patch**2, widths[-1], 3, padding=1)
         chain, made, dense = [], 0, 0
         for i, channels in reversed(list(enumerate(widths))):
             if i < len(widths) - 1:
@@ -251,7 +252,7 @@ class Critic(nn.Module):
             self.Embed_0 = nn.Embedding(classes, features)
 
     def forward(self, x, *label):
-        h = _through(self, self._chain, self.Conv_0(x))
+        h = _through(self, self._chain, self.Conv_0(F.pixel_unshuffle(x, self._patch)))
         where = self.where.permute(2, 0, 1)
         features = (leaky_relu(h) * (where if self._channels_last else where.contiguous())).sum((2, 3))
         if self._totals:
