@@ -9,7 +9,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="levels/crafter",
-        model=Residual(z_dim=64, gen=(128, 64), disc=(128, 64)),
+        model=Residual(z_dim=64, gen=(128, 64), disc=(128, 64), temperature=4.0),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=5e-4, b1=0.0, b2=0.99),

@@ -11,13 +11,13 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="levels/sokoban",
-        model=Residual(z_dim=128, gen=(512, 256), disc=(512, 256), blocks=(4,), placed="@$$$$...."),
+        model=Residual(z_dim=128, gen=(512, 256), disc=(512, 256), blocks=(4,), placed="@$$$$....", temperature=4.0),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=2e-4, b1=0.0, b2=0.99),
             disc=Adam(lr=2e-4, b1=0.0, b2=0.99),
             penalty="r1+r2",
-            penalty_weight=1.0,
+            penalty_weight=0.05,
             penalty_every=4,
             ema_decay=0.9998,
         ),

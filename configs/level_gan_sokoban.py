@@ -9,13 +9,13 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="levels/sokoban",
-        model=Residual(z_dim=64, gen=(128, 64), disc=(128, 64), placed="@$$$$...."),
+        model=Residual(z_dim=64, gen=(128, 64), disc=(128, 64), placed="@$$$$....", temperature=4.0),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=5000),
-            disc=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=5000),
+            gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
+            disc=Adam(lr=5e-4, b1=0.0, b2=0.99),
             penalty="r1+r2",
-            penalty_weight=0.3,
+            penalty_weight=0.05,
             penalty_every=8,
         ),
         data="boxoban",
