@@ -21,5 +21,5 @@ def get_config() -> Config:
         ),
         data="pneumoniamnist.npz",
         batch=32,
-        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
+        loop=Loop(steps=5000, sample_every=1000, save_every=1000),
     )
