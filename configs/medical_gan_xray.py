@@ -12,15 +12,14 @@ def get_config() -> Config:
         model=Residual(z_dim=64, gen=(128, 64, 32), disc=(128, 64, 32), blocks=(1, 1, 0), norm="batch"),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=4000),
-            disc=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=4000),
+            gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
+            disc=Adam(lr=5e-4, b1=0.0, b2=0.99),
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,
             classes=2,
-            augment="translation+cutout",
         ),
         data="pneumoniamnist.npz",
         batch=32,
-        loop=Loop(steps=4000, sample_every=1000, save_every=1000),
+        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
     )

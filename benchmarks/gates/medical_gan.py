@@ -41,11 +41,11 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
         return {f"{name}_test": row[name] for name in ("kid", "coverage")}
 
     def judged(made) -> Row:
-        return medical.audited(made, train, heldout, alike, reference, cfg) | of_tests(made)
+        return {**medical.audited(made, train, heldout, alike, reference, cfg), **of_tests(made)}
 
     def compared(step: int) -> Row:
         made = medical.synthetic(load(workdir, step), counts, seed)
-        return sample_quality.compare(medical.balanced_like(made, alike), reference) | of_tests(made)
+        return {**sample_quality.compare(medical.balanced_like(made, alike), reference), **of_tests(made)}
 
     rows = {step: compared(step) for step in steps}
     ours = {**medical.measure(load(workdir), train, heldout), **of_tests(medical.synthetic(load(workdir), counts))}
