@@ -1,6 +1,8 @@
 """64x64 grey faces, 280 pictures of 40 persons (Olivetti), by person: the run of gate 4.
 
 jaxgen train configs/face_gan_olivetti.py --data path/to/olivetti.npz
+
+Seed 0: KID 0.10 (asked 0.015), coverage 0.99; 27 minutes on one core of two.
 """
 
 from jaxgen.config import Adam, Adversarial, Config, Loop, Residual

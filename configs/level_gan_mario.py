@@ -1,6 +1,9 @@
 """14x28 windows of Super Mario Bros levels (VGLC): the first run of gate 13.
 
 jaxgen train configs/level_gan_mario.py --data "path/to/Super Mario Bros/Processed"
+
+Over three seeds 92 to 97% of the samples can be played; about 10 minutes on one core of two. Tables:
+benchmarks/results/quality/level_gan-seed*.json.
 """
 
 from jaxgen.config import Adam, Adversarial, Config, Loop, Residual

@@ -1,6 +1,9 @@
 """10x10 rooms of Sokoban (Boxoban, unfiltered): the second run of gate 13.
 
 jaxgen train configs/level_gan_sokoban.py --data path/to/boxoban/unfiltered
+
+Over three seeds 61 to 64% of the samples can be played; 10 to 17 minutes on one core of two. Tables:
+benchmarks/results/quality/level_gan-seed*.json.
 """
 
 from jaxgen.config import Adam, Adversarial, Config, Loop, Residual

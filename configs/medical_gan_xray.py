@@ -1,6 +1,9 @@
 """28x28 chest X-rays by class, normal or pneumonia (PneumoniaMNIST): the run of gate 9.
 
 jaxgen train configs/medical_gan_xray.py --data path/to/pneumoniamnist.npz
+
+Seed 0: KID 0.020 to the validation images (asked 0.014), coverage 0.95 of 0.97; 8 minutes on one core of two. Table:
+benchmarks/results/quality/medical_gan-seed0.json.
 """
 
 from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
