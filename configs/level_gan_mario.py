@@ -2,7 +2,7 @@
 
 jaxgen train configs/level_gan_mario.py --data "path/to/Super Mario Bros/Processed"
 
-Over three seeds 92 to 97% of the samples can be played; about 10 minutes on one core of two. Tables:
+Over three seeds 92 to 97% of the samples can be played; 10 to 25 minutes on one core that was shared. Tables:
 benchmarks/results/quality/level_gan-seed*.json.
 """
 

@@ -150,6 +150,7 @@ def test_twenty_steps_are_finite_and_move_every_parameter(name):
         *(("conv_gan", mode, n) for mode in ("pmap", "jit") for n in (2, 4)),
         *(("mlp_vae", mode, n) for mode in ("pmap", "jit") for n in (2, 4)),
         ("residual_gan", "pmap", 4),
+        ("residual_gan", "jit", 2),
         ("mlp_gan", "pmap", 4),
         ("mlp_gan", "jit", 2),
     ],

@@ -67,21 +67,21 @@ def _one_game(name: str, seed: int, data: Path, workdir: Path) -> Verdict:
     reference = level_quality.reference(train, heldout, game(name))
     cheats = level_quality.impostors(train, SAMPLES, seed)
     order, cheats["column_copier"] = copier(reference, seed)
-    unseen, doubted = reference, []
+    unseen, doubted, column, among = reference, [], "memorisation_auc", "held-out levels"
     if name == "mario":
         cheats["flat_ground"] = flat_ground(SAMPLES, train.shape[1:])
         unseen = dataclasses.replace(reference, distances=left_out(train))
         real = {"mario_memorisation_auc": memorisation_auc(unseen.distances, reference.distances)}
-        doubted.append((_memorisation(name, "memorisation_auc", reference, "held-out levels"), real))
+        doubted.append((_memorisation(name, column, reference, among), real))
+        column, among = "unseen_auc", "levels left out in turn"
     cheated = {cheat: compared(levels, reference, unseen) for cheat, levels in cheats.items()}
     chained, real = cheated.pop("column_markov"), compared(reference.heldout, reference, unseen)
     doubted.append((_farther(name, "the plain column-Markov copier", chained), _named(name, real)))
     rows = {step: judged(load(workdir, step), reference, unseen, seed) for step in steps}
     best = max(rows, key=lambda step: float(rows[step]["playable"]))
-    among = "levels left out in turn" if name == "mario" else "held-out levels"
     return Verdict(
         ours=_named(name, {**rows[steps[-1]], **searched(load(workdir), name, seed)}),
-        parts=(*_parts(name, cheated), _memorisation(name, "unseen_auc", unseen, among)),
+        parts=(*_parts(name, cheated), _memorisation(name, column, unseen, among)),
         impostors={f"{name} {cheat}": _named(name, row) for cheat, row in cheated.items()},
         others={
             f"{name}: real held out": _named(name, real),
@@ -102,9 +102,11 @@ def _one_game(name: str, seed: int, data: Path, workdir: Path) -> Verdict:
 
 
 def compared(levels: np.ndarray, real: level_quality.Reference, unseen: level_quality.Reference) -> Row:
-    """`level_quality.compare`, and the memorisation AUC against the distances of `unseen`."""
-    auc = memorisation_auc(metrics.nearest_hamming(levels, real.train), unseen.distances)
-    return {**level_quality.compare(levels, real), "unseen_auc": auc}
+    """`level_quality.compare`, and the memorisation AUC against the distances of `unseen` where that is another."""
+    row = level_quality.compare(levels, real)
+    if unseen is not real:
+        row["unseen_auc"] = memorisation_auc(metrics.nearest_hamming(levels, real.train), unseen.distances)
+    return row
 
 
 def judged(run: Trained, real: level_quality.Reference, unseen: level_quality.Reference, seed: int) -> Row:
@@ -154,7 +156,7 @@ def searched(run: Trained, name: str, seed: int) -> Row:
 def copier(real: level_quality.Reference, seed: int) -> tuple[int, np.ndarray]:
     """(order, levels): columns chained by the lowest order that comes nearer to the training levels than held-out
     levels do."""
-    for order in range(1, real.train.shape[2] - 1):
+    for order in range(1, real.train.shape[2] + 1):
         levels = metrics.column_markov(real.train, SAMPLES, seed, order)
         if metrics.nearest_hamming(levels, real.train).mean() < real.distances.mean():
             return order, levels

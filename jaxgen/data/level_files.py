@@ -148,7 +148,7 @@ def _inside(archive: Path, parts: tuple[str, ...]) -> list[_File]:
             every = _kept([_File(inner, f"{archive}/{name}", b"") for inner, name in names.items() if inner])
             chosen = [file for file in every if file.parts[:n] == parts]
             files = [_File(f.parts[n:] or f.parts[-1:], f.name, opened.read(names[f.parts])) for f in chosen]
-    except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"Cannot read the archive {archive} ({error}).") from error
     if files:
         return files

@@ -79,6 +79,8 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
+        if self.patch > 1 and self.output == "one_hot":
+            raise ValueError(f"one-hot outputs are made place by place; patch must be 1, not {self.patch}")
         halvings = len(self.widths) - 1
         height, width = (n // self.patch for n in self.shape[:2])
         size = (height >> halvings, width >> halvings, self.widths[0])

@@ -222,7 +222,7 @@ def test_refuses(bad, says):
 
 def test_play_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        play(window("XXXX")).solved = False  # type: ignore[misc]
+        play(window("XXXX")).solved = False
 
 
 @pytest.mark.skipif(not VGLC.exists(), reason="the Video Game Level Corpus is not here")

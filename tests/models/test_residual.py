@@ -102,6 +102,12 @@ def test_conditional_normalisation_by_hand():
     np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
+def test_one_hot_outputs_have_no_patches():
+    gen = residual.Generator((8, 12, 3), (4, 4), output="one_hot", patch=2)
+    with pytest.raises(ValueError, match="patch must be 1, not 2"):
+        gen.init(jax.random.key(0), jnp.ones((1, 5)), train=False)
+
+
 def test_patches_of_pixels_become_channels_and_back():
     x = jnp.arange(2 * 4 * 6 * 3.0).reshape(2, 4, 6, 3)
     deep = residual.space_to_depth(x, 2)
