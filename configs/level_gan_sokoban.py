@@ -20,6 +20,7 @@ def get_config() -> Config:
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,
+            ema_decay=0.9995,
         ),
         data="boxoban",
         shape=(10, 10, 7),
