@@ -25,5 +25,5 @@ def get_config() -> Config:
         data="boxoban",
         shape=(10, 10, 7),
         batch=32,
-        loop=Loop(steps=5000, sample_every=1000, save_every=1000),
+        loop=Loop(steps=4000, sample_every=1000, save_every=1000),
     )

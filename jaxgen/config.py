@@ -58,7 +58,7 @@ class Residual:
     disc: tuple[int, ...] = (256, 128, 64, 32)
     blocks: tuple[int, ...] = (1,)  # at each resolution; the last number holds for all finer ones
     patch: int = 1  # of images: pixels along the side of what one place of the finest resolution holds
-    norm: Literal["none", "batch"] = "none"  # in the generator; by class where there are classes
+    norm: Literal["none", "batch"] = "none"  # in the generator; "batch" depends on z and the class
     placed: str = ""  # of levels: tiles that stand in one cell each, as @$$$$.... of Sokoban; others stand anywhere
     temperature: float = 1.0  # of levels: above 1, tiles that are rare in the data stay within the generator's reach
 

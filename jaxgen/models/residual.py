@@ -2,7 +2,7 @@
 bilinear resampling between resolutions, critic features by one weighted sum over space.
 
 Departures: the 3x3 convolution of a bottleneck is narrow (half the width) in place of wide and grouped, since grouped
-convolutions have no fast form on CPU; and batch normalisation conditioned on the class is there for who wants it.
+convolutions have no fast form on CPU; and batch normalisation conditioned on z and the class is there for who wants it.
 """
 
 import math
@@ -27,21 +27,22 @@ _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # for rectifier
 
 
 class Block(nn.Module):
-    """x [B, H, W, C] (and label [B]) -> the same: x + 1x1(3x3(1x1(x))), the identity at first."""
+    """x [B, H, W, C] -> the same: x + 1x1(3x3(1x1(x))), the identity at first. `condition` [B, F] is what batch
+    normalisation depends on."""
 
     norm: Norm = "none"
-    classes: int = 0
     axis_name: str | None = None
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None, *, train: bool) -> Array:
         width = x.shape[-1]
 
         def activated(h: Array) -> Array:
             if self.norm == "batch":
-                norm = ConditionalBatchNorm(self.classes, self.axis_name, self.dtype)
-                h = norm(h, label, train=train)
+                if condition is None:
+                    raise ValueError("batch normalisation depends on a condition [B, F] here; pass one")
+                h = ConditionalBatchNorm(self.axis_name, self.dtype)(h, condition, train=train)
             return leaky_relu(h)
 
         bias = self.norm == "none"  # batch normalisation has its own
@@ -60,8 +61,8 @@ class Generator(nn.Module):
 
     `widths` are the channels of each resolution, the coarsest first; each is twice the one before. `blocks` says how
     many there are at each; its last number holds for all finer ones. The finest makes `patch` x `patch` pixels at once
-    (sub-pixel convolution: Shi et al. 2016): large maps of few channels are slow. The class enters beside z, and with
-    `batch` normalisation in each block.
+    (sub-pixel convolution: Shi et al. 2016): large maps of few channels are slow. The class enters beside z at the
+    start, and with `batch` normalisation both enter each block.
     """
 
     shape: tuple[int, int, int]
@@ -84,13 +85,14 @@ class Generator(nn.Module):
         halvings = len(self.widths) - 1
         height, width = (n // self.patch for n in self.shape[:2])
         size = (height >> halvings, width >> halvings, self.widths[0])
-        h = nn.Dense(size[0] * size[1] * size[2], dtype=self.dtype)(with_label(z, label, self.classes))
+        condition = with_label(z, label, self.classes)
+        h = nn.Dense(size[0] * size[1] * size[2], dtype=self.dtype)(condition)
         h = h.reshape(len(z), *size)
         for i, width in enumerate(self.widths):
             if i:
                 h = bilinear_up(nn.Dense(width, use_bias=False, dtype=self.dtype)(h))
             for _ in range(self.blocks[min(i, len(self.blocks) - 1)]):
-                h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
+                h = Block(self.norm, self.axis_name, self.dtype)(h, condition, train=train)
         if self.output == "tanh":
             return nn.tanh(depth_to_space(self._last(h, self.shape[-1] * self.patch**2), self.patch))
         kinds = self._last(h, self.shape[-1]) + self._straight(z, self.shape[-1])
@@ -100,7 +102,7 @@ class Generator(nn.Module):
         # Pieces are placed knowing the ground, but don't draw it: their gradient would drown that of the rest.
         h, ground = jax.lax.stop_gradient((h, rest))
         h = h + nn.Dense(h.shape[-1], dtype=self.dtype)(ground)
-        h = Block(self.norm, self.classes, self.axis_name, self.dtype)(h, label, train=train)
+        h = Block(self.norm, self.axis_name, self.dtype)(h, condition, train=train)
         cells = self._last(h, len(self.placed)) + self._straight(z, len(self.placed))
         maps = place(cells, ground[..., self.ground], self.temperature)
         pieces = maps @ jnp.eye(self.shape[-1])[jnp.array(self.placed)]

@@ -154,6 +154,7 @@ def test_the_critic_attacks_with_all_logits():
     args = FRESH["image"], TRAIN["image"], HELDOUT["image"][:200]
     row = membership_inference(*args, logits=(np.arange(300) + 1000, np.arange(200)))
     assert row["mia_critic"] == row["mia_auc"] == 1
+    assert row["mia_error"] == pytest.approx(np.sqrt(501 / (12 * 300 * 200)))  # every one of either is ranked
     for logits in ((np.ones(200), np.ones(200)), (np.full(300, np.nan), np.ones(200))):
         with pytest.raises(UserError, match="logits must be 300 of members and 200 of others"):
             membership_inference(*args, logits=logits)

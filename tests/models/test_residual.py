@@ -89,17 +89,24 @@ def test_a_critic_with_totals_counts():
 
 
 def test_conditional_normalisation_by_hand():
-    x = np.random.default_rng(0).normal(3, 2, size=(6, 2, 2, 3)).astype(np.float32)
-    label = np.array([0, 1, 0, 1, 1, 0])
-    norm = ConditionalBatchNorm(classes=2)
-    variables = norm.init(jax.random.key(0), x, label, train=True)
-    scale, shift = np.array([[0.0] * 3, [1.0, 2.0, 3.0]]), np.array([[0.5] * 3, [0.0] * 3])
-    variables["params"]["scale"]["embedding"] = jnp.asarray(scale, jnp.float32)
-    variables["params"]["shift"]["embedding"] = jnp.asarray(shift, jnp.float32)
-    out, _ = norm.apply(variables, x, label, train=True, mutable=["batch_stats"])
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, 2, size=(6, 2, 2, 3)).astype(np.float32)
+    condition = rng.normal(size=(6, 5)).astype(np.float32)
+    norm = ConditionalBatchNorm()
+    variables = norm.init(jax.random.key(0), x, condition, train=True)
+    weights = {name: rng.normal(size=(5, 3)).astype(np.float32) for name in ("scale", "shift")}
+    biases = {"scale": np.full(3, 0.5, np.float32), "shift": np.full(3, -1, np.float32)}
+    for name in weights:
+        variables["params"][name] = {"kernel": jnp.asarray(weights[name]), "bias": jnp.asarray(biases[name])}
+    out, _ = norm.apply(variables, x, condition, train=True, mutable=["batch_stats"])
     standard = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
-    expected = standard * (1 + scale[label][:, None, None]) + shift[label][:, None, None]
-    np.testing.assert_allclose(out, expected, atol=1e-5)
+    scale, shift = ((condition @ weights[name] + biases[name])[:, None, None] for name in weights)
+    np.testing.assert_allclose(out, standard * (1 + scale) + shift, atol=1e-5)
+
+
+def test_batch_normalisation_takes_a_condition():
+    with pytest.raises(ValueError, match=r"a condition \[B, F\]"):
+        residual.Block("batch").init(jax.random.key(0), jnp.ones((2, 4, 4, 8)), train=True)
 
 
 def test_one_hot_outputs_have_no_patches():

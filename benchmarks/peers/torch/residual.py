@@ -78,26 +78,22 @@ def leaky_relu(x: Tensor) -> Tensor:
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation, then 1 + scale and shift of the class; without `classes` the first alone."""
+    """Batch normalisation, then 1 + scale and shift, both linear in a condition [B, F]."""
 
-    def __init__(self, channels: int, classes: int):
+    def __init__(self, channels: int, condition: int):
         super().__init__()
         self.BatchNorm_0 = nn.BatchNorm2d(channels)
-        if classes:
-            self.scale, self.shift = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
+        self.scale, self.shift = nn.Linear(condition, channels), nn.Linear(condition, channels)
 
-    def forward(self, x, label=None):
-        h = self.BatchNorm_0(x)
-        if label is None:
-            return h
-        scale, shift = self.scale(label)[:, :, None, None], self.shift(label)[:, :, None, None]
-        return torch.addcmul(shift, h, 1 + scale)
+    def forward(self, x, condition):
+        scale, shift = self.scale(condition)[:, :, None, None], self.shift(condition)[:, :, None, None]
+        return torch.addcmul(shift, self.BatchNorm_0(x), 1 + scale)
 
 
 class Block(nn.Module):
     """x [B, C, H, W] -> the same: x + 1x1(3x3(1x1(x)))."""
 
-    def __init__(self, width: int, channels_last: bool, norm: str = "none", classes: int = 0):
+    def __init__(self, width: int, channels_last: bool, norm: str = "none", condition: int = 0):
         super().__init__()
         half, bias = width // 2, norm == "none"
         self.Dense_0 = Dense(width, half, channels_last, bias=bias)
@@ -105,13 +101,13 @@ class Block(nn.Module):
         self.Dense_1 = Dense(half, width, channels_last)
         self._batch = norm == "batch"
         if self._batch:
-            self.ConditionalBatchNorm_0 = ConditionalBatchNorm(half, classes)
-            self.ConditionalBatchNorm_1 = ConditionalBatchNorm(half, classes)
+            self.ConditionalBatchNorm_0 = ConditionalBatchNorm(half, condition)
+            self.ConditionalBatchNorm_1 = ConditionalBatchNorm(half, condition)
 
-    def forward(self, x, *label):
+    def forward(self, x, *condition):
         h = self.Dense_0(x)
-        h = self.Conv_0(leaky_relu(self.ConditionalBatchNorm_0(h, *label) if self._batch else h))
-        return x + self.Dense_1(leaky_relu(self.ConditionalBatchNorm_1(h, *label) if self._batch else h))
+        h = self.Conv_0(leaky_relu(self.ConditionalBatchNorm_0(h, *condition) if self._batch else h))
+        return x + self.Dense_1(leaky_relu(self.ConditionalBatchNorm_1(h, *condition) if self._batch else h))
 
 
 class Generator(nn.Module):
@@ -130,7 +126,7 @@ class Generator(nn.Module):
                 chain += [(f"Dense_{i}", dense), (f"up_{i}", up)]
                 height, width = 2 * height, 2 * width
             for _ in range(_at(model["blocks"], i)):
-                chain.append((f"Block_{made}", Block(channels, channels_last, model["norm"], classes)))
+                chain.append((f"Block_{made}", Block(channels, channels_last, model["norm"], model["z_dim"] + classes)))
                 made += 1
         self._chain, self._made = _named(self, chain), made
         self.Conv_0 = nn.Conv2d(widths[-1], shape[2] * self._patch**2, 3, padding=1)
@@ -140,8 +136,8 @@ class Generator(nn.Module):
 
     def _features(self, z, *label):
         """[B, C, H, W] at the size of the output."""
-        h = self.Dense_0(torch.cat([z, F.one_hot(label[0], self._classes).to(z.dtype)], 1) if label else z)
-        return _through(self, self._chain, h, *label)
+        condition = torch.cat([z, F.one_hot(label[0], self._classes).to(z.dtype)], 1) if label else z
+        return _through(self, self._chain, self.Dense_0(condition), condition)
 
     def _last(self, h):
         return self.Conv_0(leaky_relu(h)).float()
@@ -164,7 +160,7 @@ class LevelGenerator(Generator):
         layers: list[tuple[str, nn.Module]] = [(f"Dense_{n}", straight(tiles))]
         if placed:
             layers += [(f"Dense_{n + 1}", Dense(tiles, width, channels_last))]
-            layers += [(f"Block_{self._made}", Block(width, channels_last, model["norm"]))]
+            layers += [(f"Block_{self._made}", Block(width, channels_last, model["norm"], model["z_dim"]))]
             layers += [(f"Dense_{n + 2}", straight(len(placed)))]
             self.Conv_1 = nn.Conv2d(width, len(placed), 3, padding=1)
             never = torch.zeros(tiles, 1, 1, device=DEVICE)
@@ -180,7 +176,7 @@ class LevelGenerator(Generator):
         beside, block, straight = (getattr(self, name) for name in self._ends[1:])
         rest = straight_through(kinds + self._never, self._temperature)
         ground = rest.detach()
-        h = block(h.detach() + beside(ground))
+        h = block(h.detach() + beside(ground), z)
         cells = self.Conv_1(leaky_relu(h)).float() + straight(z).float()
         maps = place(cells.flatten(2), ground[:, self._ground].flatten(1) > 0.5, self._temperature)
         pieces = torch.matmul(self._kinds, maps).unflatten(2, rest.shape[2:])
@@ -199,11 +195,11 @@ def _named(network: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> tuple
     return tuple(name for name, _ in layers)
 
 
-def _through(network: nn.Module, names: Sequence[str], h: Tensor, *label: Tensor) -> Tensor:
-    """One layer after the other; blocks are told the label."""
+def _through(network: nn.Module, names: Sequence[str], h: Tensor, *condition: Tensor) -> Tensor:
+    """One layer after the other; blocks are told the condition."""
     for name in names:
         layer = getattr(network, name)
-        h = layer(h, *label) if isinstance(layer, Block) else layer(h)
+        h = layer(h, *condition) if isinstance(layer, Block) else layer(h)
     return h
 
 
