@@ -12,11 +12,11 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="medical",
-        model=Residual(z_dim=64, gen=(128, 64, 32), disc=(128, 64, 32), blocks=(1, 1, 0), norm="batch"),
+        model=Residual(z_dim=64, gen=(128, 64, 32), disc=(128, 64, 32), norm="batch"),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=5e-4, b1=0.0, b2=0.99),
-            disc=Adam(lr=5e-4, b1=0.0, b2=0.99),
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2000),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2000),
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,
@@ -24,5 +24,5 @@ def get_config() -> Config:
         ),
         data="pneumoniamnist.npz",
         batch=32,
-        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
+        loop=Loop(steps=2000, sample_every=500, save_every=500),
     )
