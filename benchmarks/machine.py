@@ -22,13 +22,19 @@ def hardware() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The checkout's commit, `-dirty` where tracked files differ from it; `unknown` outside a checkout."""
-    argv = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """The checkout's commit, `-dirty` where tracked files differ from it; `unknown` outside a checkout.
+
+    Results do not count: one seed's must not spoil the next one's.
+    """
+    argv = ["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)benchmarks/results"]
     try:
-        out = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+        head, changed = (
+            subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            for command in (["git", "rev-parse", "HEAD"], argv)
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return out.stdout.strip()
+    return head + "-dirty" * bool(changed)
 
 
 def _cpu_model() -> str:

@@ -66,9 +66,7 @@ class ConditionalBatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, condition: Array, *, train: bool) -> Array:
         h = BatchNorm(not train, momentum=0.9, axis_name=self.axis_name, dtype=self.dtype)(x)
-        small = nn.initializers.variance_scaling(
-            0.02, "fan_in", "normal"
-        )  # nearly plain at first
+        small = nn.initializers.variance_scaling(0.02, "fan_in", "normal")  # nearly plain at first
         linear = partial(nn.Dense, x.shape[-1], dtype=self.dtype, kernel_init=small)
         wide = (len(x), *(1,) * (x.ndim - 2), x.shape[-1])
         scale, shift = (linear(name=name)(condition).reshape(wide) for name in ("scale", "shift"))
