@@ -16,12 +16,15 @@ def label_histogram(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.bincount(labels, minlength=classes) / len(labels)
 
 
-def classes_present(probabilities: np.ndarray, share: float = 0.03, confidence: float = 0.9) -> int:
+def classes_present(probabilities: np.ndarray, share: float | None = None, confidence: float = 0.9) -> int:
     """How many classes have at least `share` of all items given to them at `confidence` or more.
 
+    By default a share of 0.03, and where there are more than ten classes three tenths of an equal share.
     `probabilities` [N, K]. Raises `UserError` unless N, K >= 1.
     """
     probabilities = _check(probabilities)
+    if share is None:
+        share = min(0.03, 0.3 / probabilities.shape[1])
     sure = probabilities.max(1) >= confidence
     counts = np.bincount(probabilities.argmax(1)[sure], minlength=probabilities.shape[1])
     return int((counts >= share * len(probabilities)).sum())

@@ -27,6 +27,7 @@ def test_a_class_needs_share_and_confidence():
     assert classes_present(probabilities, confidence=0.5) == 3
     assert classes_present(probabilities, share=0.01) == 4
     assert classes_present(probabilities, share=0.5) == 1
+    assert classes_present(np.eye(40)) == 40  # of many classes none can have 0.03
 
 
 def test_total_variation_by_hand():
