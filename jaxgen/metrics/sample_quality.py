@@ -92,8 +92,7 @@ def compare(samples: np.ndarray, real: Reference, seed: int = 0) -> Row:
     else:
         features = real.extractor.features(samples)
     chosen = np.random.default_rng(seed).permutation(len(features))[: len(real.real)]
-    row |= _two_sets(real.real, features[chosen], _kind(real.extractor))
-    row["kid"], row["kid_error"] = kid(real.real, features)
+    row |= _equal_sets(real.real, features[chosen], _kind(real.extractor)) | _kernel(real.real, features)
     row["memorisation_auc"] = memorisation_auc(nearest_distance(features, real.train), real.real_distances)
     return row
 
@@ -110,7 +109,8 @@ def ceiling(real: Reference, splits: int = 5, seed: int = 0) -> Row:
     for _ in range(splits):
         order = rng.permutation(n)
         a, b = order[:half], order[half : 2 * half]
-        rows.append(_two_sets(real.real[b], real.real[a], _kind(real.extractor)))
+        halves = real.real[b], real.real[a]
+        rows.append(_equal_sets(*halves, _kind(real.extractor)) | _kernel(*halves))
         auc = memorisation_auc(real.real_distances[a], real.real_distances[b])
         band += [auc, 1 - auc]  # either half may stand for the samples
     row: Row = {name: float(np.mean([r[name] for r in rows])) for name in rows[0]}
@@ -137,11 +137,15 @@ def impostors(train: Images, n: int, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def _two_sets(real: np.ndarray, fake: np.ndarray, kind: str) -> Row:
+def _equal_sets(real: np.ndarray, fake: np.ndarray, kind: str) -> Row:
     density, coverage = density_coverage(real, fake)
-    distance, error = kid(real, fake)
     row: Row = {"n_real": len(real), "n_fake": len(fake), "density": density, "coverage": coverage}
-    return row | {"kid": distance, "kid_error": error, f"frechet_{kind}": frechet_distance(real, fake)}
+    return row | {f"frechet_{kind}": frechet_distance(real, fake)}
+
+
+def _kernel(real: np.ndarray, fake: np.ndarray) -> Row:
+    distance, error = kid(real, fake)
+    return {"kid": distance, "kid_error": error}
 
 
 def _marginal(images: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

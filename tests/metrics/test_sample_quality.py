@@ -3,6 +3,7 @@ import pytest
 
 from jaxgen.errors import UserError
 from jaxgen.metrics import sample_quality
+from jaxgen.metrics.kernel import kid
 from jaxgen.metrics.sample_quality import ceiling, compare, impostors, reference, sample_metrics
 
 
@@ -74,6 +75,7 @@ def test_more_samples_than_real_ones(real):
     row = compare(samples, real)
     assert (row["n_samples"], row["n_fake"], row["n_real"]) == (600, 200, 200)
     assert row["coverage"] < 1  # 600 samples would cover all but 2^-10 or so of the balls
+    assert row["kid"] == kid(real.real, real.extractor.features(samples))[0]  # unbiased: it takes them all
 
 
 def test_without_labels_principal_components():
