@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from jaxgen.compiler import compiler_options
+from jaxgen.compiler import compiled
 from jaxgen.errors import UserError
 from jaxgen.types import PyTree
 
@@ -133,7 +133,7 @@ def compile_call(
     else:
         mapped = jax.jit(call, donate_argnums=0, out_shardings=where.replicated)
     # Ahead of time: pmap takes compiler options in no other way, and a second compile is impossible.
-    return mapped.lower(state, resident, feed).compile(compiler_options=compiler_options())
+    return compiled(mapped.lower(state, resident, feed))
 
 
 def settle(state: PyTree) -> None:

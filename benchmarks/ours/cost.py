@@ -64,6 +64,6 @@ def _flops(config: Config, assemble: Assemble) -> float | None:
     state = jax.eval_shape(partial(init, game=game), jax.random.key(0), batch)
     # By the CPU's client: the one for CUDA answers None for what is lowered for another platform.
     with jax.default_device(jax.devices("cpu")[0]):
-        traced = jit_step(train_step).trace(state, batch, game=game)
+        traced = jit_step(train_step, config).trace(state, batch, game=game)
         analysis = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
     return analysis["flops"] if analysis else None

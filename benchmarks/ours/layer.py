@@ -42,7 +42,7 @@ class Layer:
         self._gradients = options["gradients"]
         self._inputs = (cotangent, x, *params) if self._gradients else (x, *params)
         step = self._value_and_gradients if self._gradients else self._apply
-        self._step = jax.jit(step, compiler_options=jaxgen.compiler_options() or None)
+        self._step = jax.jit(step, compiler_options=jaxgen.compiler_options(convolutions=True) or None)
 
     def run(self, steps: int) -> None:
         out = None

@@ -32,7 +32,7 @@ class PlainStep:
         self._batch = jax.device_put(examples(config, config.batch))
         self._rate = job["sgd"]
         if not self._rate:
-            self._step = partial(jit_step(train_step), game=game)
+            self._step = partial(jit_step(train_step, config), game=game)
             self._state = init(jax.random.key(config.seed), self._batch, game)
 
     def run(self, steps: int) -> None:
@@ -50,7 +50,7 @@ class PlainStep:
         state = self._init(jax.random.key(self._config.seed), self._batch, game)
         given = {"x" if name == "image" else name: value for name, value in self._batch.items()} | _named(state)
         given: dict[str, Any] = {name: np.array(value) for name, value in given.items()}  # the state is donated below
-        step = partial(jit_step(self._train_step), game=_overheard(game, heard))
+        step = partial(jit_step(self._train_step, self._config), game=_overheard(game, heard))
         out = []
         for _ in range(steps):
             state, metrics = step(state, self._batch)

@@ -11,7 +11,7 @@ import numpy as np
 
 import jaxgen
 from benchmarks.protocol import Job
-from jaxgen.config import Adversarial, Config, from_dict
+from jaxgen.config import MLP, MLPVAE, Adversarial, Config, from_dict
 
 
 def config_of(job: Job) -> Config:
@@ -42,9 +42,9 @@ def facts() -> dict[str, Any]:
     return {"device": jax.devices()[0].device_kind, "versions": versions | {"python": platform.python_version()}}
 
 
-def jit_step(step: Callable[..., Any]) -> Any:
+def jit_step(step: Callable[..., Any], config: Config) -> Any:
     """A train step as a user of it writes: state donated, game static, jaxgen's compiler options."""
-    options = jaxgen.compiler_options() or None
+    options = jaxgen.compiler_options(convolutions=not isinstance(config.model, MLP | MLPVAE)) or None
     return jax.jit(step, static_argnames=("game", "axis_name"), donate_argnums=0, compiler_options=options)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxgen.models.convolution import Conv
-from jaxgen.models.layers import ConditionalBatchNorm, leaky_relu, with_label
+from jaxgen.models.layers import ConditionalBatchNorm, Dense, leaky_relu, with_label
 from jaxgen.models.resample import bilinear_up, blur
 from jaxgen.types import Array
 
@@ -46,10 +46,10 @@ class Block(nn.Module):
             return leaky_relu(h)
 
         bias = self.norm == "none"  # batch normalisation has its own
-        h = activated(nn.Dense(width // 2, use_bias=bias, dtype=self.dtype, kernel_init=_he)(x))
+        h = activated(Dense(width // 2, use_bias=bias, dtype=self.dtype, kernel_init=_he)(x))
         h = activated(Conv(width // 2, (3, 3), use_bias=bias, dtype=self.dtype, kernel_init=_he)(h))
         # Zeros at the end: depth costs no stability at the start (Zhang et al. 2019, Fixup).
-        return x + nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+        return x + Dense(width, dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
 
 
 class Generator(nn.Module):
@@ -86,11 +86,11 @@ class Generator(nn.Module):
         height, width = (n // self.patch for n in self.shape[:2])
         size = (height >> halvings, width >> halvings, self.widths[0])
         condition = with_label(z, label, self.classes)
-        h = nn.Dense(size[0] * size[1] * size[2], dtype=self.dtype)(condition)
+        h = Dense(size[0] * size[1] * size[2], dtype=self.dtype)(condition)
         h = h.reshape(len(z), *size)
         for i, width in enumerate(self.widths):
             if i:
-                h = bilinear_up(nn.Dense(width, use_bias=False, dtype=self.dtype)(h))
+                h = bilinear_up(Dense(width, use_bias=False, dtype=self.dtype)(h))
             for _ in range(self.blocks[min(i, len(self.blocks) - 1)]):
                 h = Block(self.norm, self.axis_name, self.dtype)(h, condition, train=train)
         if self.output == "tanh":
@@ -101,7 +101,7 @@ class Generator(nn.Module):
         rest = others(kinds, self.placed, self.temperature)
         # Pieces are placed knowing the ground, but don't draw it: their gradient would drown that of the rest.
         h, ground = jax.lax.stop_gradient((h, rest))
-        h = h + nn.Dense(h.shape[-1], dtype=self.dtype)(ground)
+        h = h + Dense(h.shape[-1], dtype=self.dtype)(ground)
         h = Block(self.norm, self.axis_name, self.dtype)(h, condition, train=train)
         cells = self._last(h, len(self.placed)) + self._straight(z, len(self.placed))
         maps = place(cells, ground[..., self.ground], self.temperature)
@@ -116,7 +116,7 @@ class Generator(nn.Module):
         """
         spread = nn.initializers.variance_scaling(4.0, "fan_in", "normal")
         size = (*self.shape[:2], channels)
-        return nn.Dense(math.prod(size), kernel_init=spread)(z).reshape(len(z), *size)
+        return Dense(math.prod(size), kernel_init=spread)(z).reshape(len(z), *size)
 
     def _last(self, h: Array, channels: int) -> Array:
         """h [B, H, W, C] -> [B, H, W, channels] float32."""
@@ -185,7 +185,7 @@ class Critic(nn.Module):
         h = Conv(self.widths[-1], (3, 3), dtype=self.dtype)(space_to_depth(x, self.patch))
         for i, width in reversed(list(enumerate(self.widths))):
             if i < len(self.widths) - 1:
-                h = nn.Dense(width, use_bias=False, dtype=self.dtype)(blur(h, 4, stride=2))
+                h = Dense(width, use_bias=False, dtype=self.dtype)(blur(h, 4, stride=2))
             for _ in range(self.blocks[min(i, len(self.blocks) - 1)]):
                 h = Block(dtype=self.dtype)(h, train=train)
         where = self.param("where", nn.initializers.normal((h.shape[1] * h.shape[2]) ** -0.5), h.shape[1:])
@@ -193,8 +193,8 @@ class Critic(nn.Module):
         if self.totals:
             features = jnp.concatenate([features, jnp.sum(x, axis=(1, 2)).astype(features.dtype)], axis=-1)
             for _ in range(2):
-                features = leaky_relu(nn.Dense(self.widths[0], dtype=self.dtype, kernel_init=_he)(features))
-        logit = nn.Dense(1, dtype=self.dtype)(features)[:, 0]
+                features = leaky_relu(Dense(self.widths[0], dtype=self.dtype, kernel_init=_he)(features))
+        logit = Dense(1, dtype=self.dtype)(features)[:, 0]
         if label is not None:
             embedded = nn.Embed(self.classes, features.shape[-1], dtype=self.dtype)(label)
             logit += jnp.sum(embedded * features, axis=-1) * features.shape[-1] ** -0.5

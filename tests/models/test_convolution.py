@@ -30,7 +30,8 @@ every_kind = pytest.mark.parametrize("kind", PAIRS)
 # Few channels, as an image has, and many: on CPU they are computed in different ways.
 few_and_many = pytest.mark.parametrize("channels", [3, 5])
 # (space, kernel, strides, padding), channels in and out: kernels of twice the stride between many channels, which take
-# fewer products on CPU; kernels of two taps of few channels; an image's channels at one end only, at stride 1 and more.
+# fewer products on CPU; kernels of two taps of few channels; an image's channels at one end only, at stride 1 and more;
+# few channels beside four times as many; channels that fill no vector.
 SPECIAL = [
     (((8, 6), (4, 4), (2, 2), "SAME"), 64, 65),
     (((12,), (8,), (4,), "SAME"), 16, 17),
@@ -41,6 +42,11 @@ SPECIAL = [
     (((6, 5), (3, 2), (1, 1), "SAME"), 2, 6),
     (((9,), (4,), (1,), "SAME"), 5, 1),
     (((6, 6), (4, 4), (2, 2), "SAME"), 6, 1),
+    (((5, 6), (3, 3), (1, 1), "SAME"), 24, 6),
+    (((5, 6), (3, 3), (1, 1), "SAME"), 6, 24),
+    (((4, 6), (3, 3), (1, 1), "SAME"), 7, 9),
+    (((3, 2, 4), (3, 1, 3), (1, 1, 1), "SAME"), 6, 25),
+    (((3, 2, 4), (3, 3, 3), (1, 1, 1), "SAME"), 5, 6),
 ]
 
 

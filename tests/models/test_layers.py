@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 
 from jaxgen.models.convolution import Conv
-from jaxgen.models.layers import Dropout, normalised, with_label
+from jaxgen.models.layers import Dense, Dropout, normalised, with_label
 
 
 def drop(x, rate, axis_name=None, key=3):
@@ -114,6 +114,18 @@ def test_without_spectral_norm_the_layer_is_itself():
     np.testing.assert_array_equal(
         Plain().apply(variables, x), nn.Dense(4).apply({"params": variables["params"]["Dense_0"]}, x)
     )
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 5), (2, 3, 4, 5)])
+def test_dense_is_flaxs(shape):
+    x = jnp.sin(jnp.arange(np.prod(shape), dtype=jnp.float32)).reshape(shape)
+    ours, flax = Dense(3, use_bias=len(shape) > 1), nn.Dense(3, use_bias=len(shape) > 1)
+    params = flax.init(jax.random.key(0), x)
+    assert jax.tree.structure(ours.init(jax.random.key(0), x)) == jax.tree.structure(params)
+    loss = lambda layer: lambda params, x: jnp.sum(jnp.sin(layer.apply(params, x)))  # noqa: E731
+    assert ours.apply(params, x).shape == (*shape[:-1], 3)
+    for a, b in zip(*(jax.tree.leaves(jax.grad(loss(m), (0, 1))(params, x)) for m in (ours, flax)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_labels_come_beside_the_features_as_one_hot():
