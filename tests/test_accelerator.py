@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.ours.article import article
 from benchmarks.ours.layer import operation
+from benchmarks.ours.system import examples
 from benchmarks.suites import layers, step
 from jaxgen import assemble
 from jaxgen.compiler import compiler_options
@@ -60,10 +61,9 @@ def test_a_training_step(case):
     game, init, train_step = article(config) if case.kind == "article" else assemble.build(config)
     names = ("gen_tx", "disc_tx") if hasattr(game, "gen_tx") else ("tx",)
     game = dataclasses.replace(game, **dict.fromkeys(names, optax.sgd(1e-3)))
-    images = np.random.default_rng(0).random((8, *config.shape), np.float32)
+    batch = examples(config, 8)
 
-    def one(images, factor):
-        batch = {"image": images}
+    def one(batch, factor):
         before = init(jax.random.key(0), batch, game)
         before = jax.tree.map(lambda a: a * factor if a.dtype == jnp.float32 else a, before)
         after, metrics = train_step(before, batch, game)
@@ -75,8 +75,8 @@ def test_a_training_step(case):
         return metrics, updates
 
     with jax.default_matmul_precision("highest"), jax.default_device(jax.devices("cpu")[0]):
-        _, moved = jax.jit(one)(images, np.float32(1 + 2**-23))
-    (metrics, updates), (their_metrics, theirs) = on_both(one, images, np.float32(1))
+        _, moved = jax.jit(one)(batch, np.float32(1 + 2**-23))
+    (metrics, updates), (their_metrics, theirs) = on_both(one, batch, np.float32(1))
     for name, value in metrics.items():
         np.testing.assert_allclose(their_metrics[name], value, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
     for name, update in updates.items():
