@@ -14,12 +14,16 @@ _ROWS = 1024  # images turned to floats at a time
 
 @dataclass(frozen=True, eq=False)
 class PCA:
-    """An orthonormal basis [F, H * W * C] of leading components, in the scale 0 to 255."""
+    """An orthonormal basis [F, H * W * C] of leading components, in the scale 0 to 255.
+
+    Features are coordinates in units of the training images' root mean square along a component, so that a kernel made
+    for features of about 1 (KID's has 1 beside their product) is of use; distances keep their proportions.
+    """
 
     shape: tuple[int, ...]
     mean: np.ndarray
     basis: np.ndarray
-    deviations: np.ndarray  # [F], of the training images along each component
+    deviations: np.ndarray  # [F], of the training images along each component, in the scale 0 to 255
 
     @property
     def hash(self) -> str:
@@ -27,9 +31,11 @@ class PCA:
         return hashlib.sha256(self.mean.tobytes() + self.basis.tobytes()).hexdigest()
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """Coordinates [N, F] float32 of uint8 `images` [N, H, W, C]. Raises `UserError` on another shape or type."""
+        """[N, F] float32 of uint8 `images` [N, H, W, C]. Raises `UserError` on another shape or type."""
         flat = check_images(images, "images", self.shape).reshape(len(images), -1)
-        parts = [(flat[i : i + _ROWS] - self.mean) @ self.basis.T for i in range(0, len(flat), _ROWS)]
+        unit = float(np.sqrt(np.mean(np.square(self.deviations)))) or 1.0  # 0 of images that are all the same
+        across = self.basis.T / np.float32(unit)
+        parts = [(flat[i : i + _ROWS] - self.mean) @ across for i in range(0, len(flat), _ROWS)]
         return np.concatenate(parts).astype(np.float32)
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:

@@ -20,8 +20,14 @@ def test_equals_the_exact_decomposition(images):
     found = pca(images, components=5)
     np.testing.assert_allclose(found.deviations, singular[:5] / np.sqrt(299), rtol=1e-3)
     np.testing.assert_allclose(np.abs((found.basis * rows[:5]).sum(1)), 1, atol=1e-3)
-    expected = np.abs((flat - flat.mean(0)) @ rows[:5].T)
-    np.testing.assert_allclose(np.abs(found.features(images)), expected, atol=0.2)
+    unit = np.sqrt(np.mean(found.deviations**2))
+    expected = np.abs((flat - flat.mean(0)) @ rows[:5].T) / unit
+    np.testing.assert_allclose(np.abs(found.features(images)), expected, atol=0.2 / unit)
+
+
+def test_features_are_about_one(images):
+    assert abs(np.square(pca(images, components=5).features(images)).mean() - 1) < 0.01
+    assert not pca(np.full_like(images, 7)).features(images[:2] * 0 + 7).any()
 
 
 def test_samples_have_the_mean_and_covariance_of_the_images(images):
@@ -30,7 +36,8 @@ def test_samples_have_the_mean_and_covariance_of_the_images(images):
     assert samples.shape == (4000, 6, 5, 3)
     assert samples.dtype == np.uint8
     np.testing.assert_allclose(samples.mean(0), images.mean(0), atol=2)
-    np.testing.assert_allclose(found.features(samples).std(0), found.deviations, rtol=0.1)
+    unit = np.sqrt(np.mean(found.deviations**2))
+    np.testing.assert_allclose(unit * found.features(samples).std(0), found.deviations, rtol=0.1)
     np.testing.assert_array_equal(samples, found.sample(4000, seed=1))
     assert (samples != found.sample(4000, seed=2)).any()
 
