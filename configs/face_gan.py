@@ -1,6 +1,10 @@
 """32x32 faces, 80 pictures that come with scikit-image: a residual GAN with differentiable augmentation.
 
 jaxgen train configs/face_gan.py
+
+10 minutes on one core of two. After 4,000 steps varied faces, some noses and mouths torn; coverage of the 20 held-out
+pictures 1.0, KID 0.05 +- 0.12 (principal components), memorisation AUC 0.67: of 80 pictures it knows more than it
+should.
 """
 
 from jaxgen.config import Adam, Adversarial, Config, Loop, Residual

@@ -1,4 +1,4 @@
-"""Four virtual CPU devices for every test, programs compiled in haste, strict ranks, no network."""
+"""Four virtual CPU devices for every test, strict ranks, no network."""
 
 import os
 import shutil
@@ -14,15 +14,10 @@ from jax.experimental.compilation_cache import compilation_cache
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Most of a test's time goes into LLVM's optimiser, for programs that run once. Not so for the processes that tests
-# start: these are as users start them. XLA reads the flags when the first device is asked for.
-_flags = os.environ.get("XLA_FLAGS")
-os.environ["XLA_FLAGS"] = f"{_flags or ''} --xla_backend_optimization_level=0"
-jax.devices()
-if _flags is None:
-    del os.environ["XLA_FLAGS"]
-else:
-    os.environ["XLA_FLAGS"] = _flags
+
+def pytest_collection_modifyitems(items):
+    """The README's commands first: minutes in processes of their own, for which the last worker would be waited."""
+    items.sort(key=lambda item: item.name != "test_commands_run")
 
 
 @pytest.fixture(autouse=True)

@@ -200,7 +200,9 @@ def _batch_last(x: Array) -> Array:
         part = lax.dynamic_slice_in_dim(x, i * PART_EXAMPLES, PART_EXAMPLES)
         return lax.dynamic_update_slice_in_dim(out, jnp.swapaxes(part, 0, -1), i * PART_EXAMPLES, axis=-1)
 
-    return lax.fori_loop(0, n, body, jnp.zeros((x.shape[-1], *x.shape[1:-1], len(x)), x.dtype))
+    # All of it is overwritten. Zeros would be one array for all loops of a step, copied for each.
+    start = jnp.broadcast_to(x[(0,) * x.ndim], (x.shape[-1], *x.shape[1:-1], len(x)))
+    return lax.fori_loop(0, n, body, start)
 
 
 def phases(y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...]) -> Array:
