@@ -27,8 +27,9 @@ class PCA:
 
     @property
     def hash(self) -> str:
-        """sha256 of mean and basis."""
-        return hashlib.sha256(self.mean.tobytes() + self.basis.tobytes()).hexdigest()
+        """sha256 of all that decides the features."""
+        parts = (self.mean, self.basis, self.deviations)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """[N, F] float32 of uint8 `images` [N, H, W, C]. Raises `UserError` on another shape or type."""

@@ -39,6 +39,7 @@ from jaxgen.types import Array
 FEW_CHANNELS = 4
 FEW_BESIDE_MANY = 16  # where the other side has four times as many
 PAIRED_CHANNELS = 24
+VECTOR = 4  # channels that Eigen takes at once
 FEW_TAPS = 9
 PART_EXAMPLES = 16  # in a step of the transposing loop: a cache line of fp32
 
@@ -171,7 +172,7 @@ def native_forward(x: Array, w: Array, strides: Sequence[int], pads: Pads) -> Ar
 def _vectorised(x: Array, w: Array, strides: Sequence[int], pads: Pads) -> Array:
     """`native_forward` with channels as its vectors like them: zeros to a multiple of four that come in; of few that
     come out those of two neighbours at once, by a kernel one wider with zeros for the one and for the other."""
-    if fill := -w.shape[-2] % FEW_CHANNELS:
+    if fill := -w.shape[-2] % VECTOR:
         x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, fill)])
         w = jnp.pad(w, [(0, 0)] * (w.ndim - 2) + [(0, fill), (0, 0)])
     small = _small(x.shape[1:-1], w.shape, strides, pads)
