@@ -9,8 +9,8 @@ from jax.stages import Compiled, Lowered
 # XLA sends 2-D fp32 convolutions on CPU to YNNPACK, whose filter gradient is 2.4-20x slower than the one it replaces
 # (jaxlib 0.10.2 and 0.12.0). Reductions are best left with it; so are the large dot products of an MLP, but not the
 # tall ones between convolutions, into which it takes broadcasts and sums from around them. Steps on two Xeon cores with
-# dots in YNNPACK | without: digits GAN 63 ms | 71, conv VAE 56 | 57; DCGAN 28x28 593 | 549, residual GANs of levels 184
-# | 168, of X-rays 175 | 161, of faces 157 | 150.
+# dots in YNNPACK | without: digits GAN 63 ms | 71, conv VAE 44 | 46; DCGAN 28x28 593 | 549, article's GAN 639 | 629,
+# residual GANs of levels 184 | 168, of X-rays 175 | 161, of faces 157 | 150.
 _YNN = "xla_cpu_experimental_ynn_fusion_type"
 _CPU: dict[str, str | bool] = {_YNN: "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
 _CPU_CONVOLUTIONS: dict[str, str | bool] = {_YNN: "LIBRARY_FUSION_TYPE_REDUCE"}
