@@ -13,10 +13,12 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 
 import jaxgen.domains
 from jaxgen.augment import augmentation
-from jaxgen.config import Adversarial, Config, Variational, check_limits, nearest
+from jaxgen.config import Adversarial, Config, Paired, Unpaired, Variational, check_limits, nearest
+from jaxgen.degrade import degradation
 from jaxgen.domains import Domain
 from jaxgen.errors import UserError
 from jaxgen.losses.adversarial import ADVERSARIAL
@@ -24,7 +26,7 @@ from jaxgen.losses.elbo import LIKELIHOODS
 from jaxgen.losses.penalties import PENALTIES
 from jaxgen.optim import adam
 from jaxgen.parallel import layout
-from jaxgen.steps import gan, vae
+from jaxgen.steps import gan, translate, vae
 
 T = TypeVar("T")
 
@@ -46,60 +48,17 @@ def build(config: Config) -> Built:
     """
     check_limits(config)
     where = layout(config.parallel, config.batch)
+    if isinstance(config.game, Adversarial):
+        _check_critic_steps(config, len(where.devices) if where.axis_name else 1)
     first, second = domain(config).networks(config, where.axis_name)
-    rules, skip = config.game, config.loop.nonfinite == "skip"
-    if isinstance(rules, Adversarial):
-        names = rules.penalty.split("+") if rules.penalty else []
-        if config.batch % rules.critic_steps:
-            raise UserError(f"A batch of {config.batch} can't be shared among {rules.critic_steps} critic steps.")
-        programs = len(where.devices) if where.axis_name else 1
-        if config.batch // programs % rules.critic_steps:
-            raise UserError(
-                f"Each of {programs} devices gets {config.batch // programs} examples, which {rules.critic_steps} "
-                f"critic steps can't share evenly; choose --batch a multiple of {programs * rules.critic_steps}."
-            )
-        game = gan.GAN(
-            first,
-            second,
-            _find("loss", rules.loss, ADVERSARIAL),
-            adam(rules.gen),
-            adam(rules.disc),
-            config.model.z_dim,
-            penalties=tuple(_find("penalty", name, PENALTIES) for name in names),
-            penalty_weight=rules.penalty_weight,
-            penalty_every=rules.penalty_every,
-            critic_steps=rules.critic_steps,
-            ema_decay=rules.ema_decay,
-            classes=rules.classes,
-            augment=augmentation(rules.augment) if rules.augment else None,
-            augment_p=rules.augment_p,
-            ada_target=rules.ada_target,
-            ada_images=rules.ada_images,
-            skip_nonfinite=skip,
-        )
-    else:
-        if rules.samples > 1 and (rules.beta != 1 or rules.beta_warmup):
-            raise UserError("The importance-weighted bound (--game.samples > 1) has no beta; leave it at 1.")
-        beta = optax.linear_schedule(0.0, rules.beta, rules.beta_warmup) if rules.beta_warmup else rules.beta
-        game = vae.VAE(
-            first,
-            second,
-            _find("likelihood", rules.likelihood, LIKELIHOODS),
-            adam(rules.tx),
-            config.model.z_dim,
-            beta=beta,
-            samples=rules.samples,
-            binarise=rules.binarise,
-            ema_decay=rules.ema_decay,
-            skip_nonfinite=skip,
-        )
+    game = _GAMES[type(config.game)](config, first, second)
     module = steps(config)
     return Built(game, module.init, module.train_step)
 
 
 def steps(config: Config) -> types.ModuleType:
     """The module of `jaxgen.steps` that plays the config's game."""
-    return {Adversarial: gan, Variational: vae}[type(config.game)]
+    return {Adversarial: gan, Paired: translate, Unpaired: translate, Variational: vae}[type(config.game)]
 
 
 def domain(config: Config) -> Domain:
@@ -115,6 +74,8 @@ def example_batch(config: Config) -> dict[str, jax.Array]:
     raw: dict[str, Any] = {"image": jnp.zeros((1, *config.shape), jnp.uint8)}
     if getattr(config.game, "classes", 0):
         raw["label"] = jnp.zeros((1,), jnp.int32)
+    if source := domain(config).source(config):
+        raw["source"] = jnp.zeros((1, *source), jnp.uint8)
     return dict(domain(config).to_batch(raw))
 
 
@@ -127,6 +88,117 @@ def new_state(config: Config, game: Any) -> Any:
 def abstract_state(config: Config, game: Any) -> Any:
     """Shapes and types of a state."""
     return jax.eval_shape(partial(new_state, config, game))
+
+
+def _check_critic_steps(config: Config, programs: int) -> None:
+    """Raises `UserError` where the batch of one of `programs` can't be shared among the critic's steps."""
+    parts = config.game.critic_steps if isinstance(config.game, Adversarial) else 1
+    if config.batch % parts:
+        raise UserError(f"A batch of {config.batch} can't be shared among {parts} critic steps.")
+    if config.batch // programs % parts:
+        raise UserError(
+            f"Each of {programs} devices gets {config.batch // programs} examples, which {parts} critic steps can't "
+            f"share evenly; choose --batch a multiple of {programs * parts}."
+        )
+
+
+def _adversarial(config: Config, gen: nn.Module, disc: nn.Module) -> gan.GAN:
+    rules = config.game
+    assert isinstance(rules, Adversarial)
+    return gan.GAN(
+        gen,
+        disc,
+        z_dim=_latents(config),
+        critic_steps=rules.critic_steps,
+        classes=rules.classes,
+        augment=augmentation(rules.augment) if rules.augment else None,
+        augment_p=rules.augment_p,
+        ada_target=rules.ada_target,
+        ada_images=rules.ada_images,
+        **_against_critic(config),
+    )
+
+
+def _paired(config: Config, gen: nn.Module, disc: nn.Module) -> translate.Paired:
+    rules = config.game
+    assert isinstance(rules, Paired)
+    return translate.Paired(
+        gen,
+        disc,
+        l1=rules.l1,
+        adversarial=rules.adversarial,
+        degrade=degradation(rules.degrade) if rules.degrade else None,
+        augment=augmentation(rules.augment) if rules.augment else None,
+        augment_p=rules.augment_p,
+        **_against_critic(config),
+    )
+
+
+def _unpaired(config: Config, gen: nn.Module, disc: nn.Module) -> translate.Unpaired:
+    rules = config.game
+    assert isinstance(rules, Unpaired)
+    return translate.Unpaired(
+        gen,
+        disc,
+        cycle=rules.cycle,
+        identity=rules.identity,
+        adversarial=rules.adversarial,
+        pool=rules.pool,
+        **_against_critic(config),
+    )
+
+
+def _variational(config: Config, encoder: nn.Module, decoder: nn.Module) -> vae.VAE:
+    rules = config.game
+    assert isinstance(rules, Variational)
+    if rules.samples > 1 and (rules.beta != 1 or rules.beta_warmup):
+        raise UserError("The importance-weighted bound (--game.samples > 1) has no beta; leave it at 1.")
+    beta = optax.linear_schedule(0.0, rules.beta, rules.beta_warmup) if rules.beta_warmup else rules.beta
+    return vae.VAE(
+        encoder,
+        decoder,
+        _find("likelihood", rules.likelihood, LIKELIHOODS),
+        adam(rules.tx),
+        _latents(config),
+        beta=beta,
+        samples=rules.samples,
+        binarise=rules.binarise,
+        ema_decay=rules.ema_decay,
+        skip_nonfinite=config.loop.nonfinite == "skip",
+    )
+
+
+_GAMES: dict[type, Callable[[Config, nn.Module, nn.Module], Any]] = {
+    Adversarial: _adversarial,
+    Paired: _paired,
+    Unpaired: _unpaired,
+    Variational: _variational,
+}
+
+
+def _against_critic(config: Config) -> dict[str, Any]:
+    """What all games with a critic have."""
+    rules = config.game
+    assert not isinstance(rules, Variational)
+    names = rules.penalty.split("+") if rules.penalty else []
+    return {
+        "loss": _find("loss", rules.loss, ADVERSARIAL),
+        "gen_tx": adam(rules.gen),
+        "disc_tx": adam(rules.disc),
+        "penalties": tuple(_find("penalty", name, PENALTIES) for name in names),
+        "penalty_weight": rules.penalty_weight,
+        "penalty_every": rules.penalty_every,
+        "ema_decay": rules.ema_decay,
+        "skip_nonfinite": config.loop.nonfinite == "skip",
+    }
+
+
+def _latents(config: Config) -> int:
+    z_dim = getattr(config.model, "z_dim", 0)
+    if not z_dim:
+        kind, game = type(config.model).__name__, type(config.game).__name__
+        raise UserError(f"A model {kind} makes images from images; it needs a game Paired or Unpaired, not {game}.")
+    return z_dim
 
 
 def on_one_device(config: Config) -> Config:

@@ -125,13 +125,13 @@ def _run(args: Train) -> int:
 def _sample(words: list[str]) -> int:
     """The options are those of the run's domain, so the run comes first."""
     from jaxgen.assemble import domain
-    from jaxgen.domains import SampleOptions
+    from jaxgen.domains import LatentOptions
     from jaxgen.run_directory import read_config
 
     run = words[0] if words and not words[0].startswith("-") else ""
     if not run and not {"-h", "--help"} & set(words):
         raise UserError("Give the directory of a run first: jaxgen sample RUN [--num N] [--seed S] [--out PATH].")
-    kind = domain(read_config(run)[0]).options if run else SampleOptions
+    kind = domain(read_config(run)[0]).options if run else LatentOptions
     options = tyro.cli(
         kind,
         prog=f"jaxgen sample {run or 'RUN'}",

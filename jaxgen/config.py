@@ -64,6 +64,17 @@ class Residual:
 
 
 @dataclass(frozen=True)
+class UNet:
+    """From image to image: a U-Net (Ronneberger et al. 2015) and a critic of patches (Isola et al. 2017)."""
+
+    gen: tuple[int, ...] = (128, 64, 32)  # channels, the coarsest resolution first; one halving between each two
+    disc: tuple[int, ...] = (128, 64, 32)
+    blocks: tuple[int, ...] = (1,)  # at each resolution; the last number holds for all finer ones
+    patch: int = 1  # pixels along the side of what one place of the finest resolution holds
+    residual: bool = True  # what the generator makes is added to its input
+
+
+@dataclass(frozen=True)
 class MLPVAE:
     """Fully connected encoder and decoder."""
 
@@ -100,6 +111,41 @@ class Adversarial:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """The rules of image to image from pairs: pix2pix (Isola et al. 2017)."""
+
+    loss: str = "relativistic"
+    gen: Adam = field(default_factory=Adam)
+    disc: Adam = field(default_factory=Adam)
+    l1: float = 100.0  # weight of the mean absolute difference
+    adversarial: float = 1.0  # weight of the critic's loss in the generator's
+    degrade: str = ""  # makes inputs from targets: downsample-2, noise-25, holes-15; else the data are pairs
+    penalty: str = ""
+    penalty_weight: float = 1.0
+    penalty_every: int = 1
+    ema_decay: float = 0.999
+    augment: str = ""  # of both images of a pair: translation, cutout, flip, joined by "+"
+    augment_p: float = 1.0  # probability of each
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """The rules of image to image from two sets without pairs: CycleGAN (Zhu et al. 2017)."""
+
+    loss: str = "least_squares"
+    gen: Adam = field(default_factory=Adam)
+    disc: Adam = field(default_factory=Adam)
+    cycle: float = 10.0  # weight of the difference after there and back
+    identity: float = 5.0  # weight of what is changed of images that are of the right kind already
+    adversarial: float = 1.0
+    pool: int = 50  # earlier fakes that the critics learn from too
+    penalty: str = ""
+    penalty_weight: float = 1.0
+    penalty_every: int = 1
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
 class Variational:
     """A VAE's rules."""
 
@@ -130,8 +176,8 @@ class Config:
     """One run. Typed, frozen, plain values; a file in `configs/` states what differs from these defaults."""
 
     domain: str  # a file of jaxgen/domains, and where it has several, which of them: levels/mario
-    model: MLP | Conv | Residual | MLPVAE | ConvVAE
-    game: Adversarial | Variational
+    model: MLP | Conv | Residual | UNet | MLPVAE | ConvVAE
+    game: Adversarial | Paired | Unpaired | Variational
     data: str = "mnist_5k"  # an embedded or prepared TFDS set by name, a folder of images, or an .npz file
     shape: tuple[int, ...] = (28, 28, 1)  # of one example: height, width, channels
     data_dir: str = ""  # where TFDS sets are prepared; empty: JAXGEN_CACHE, or ~/.cache/jaxgen
@@ -157,7 +203,8 @@ LIMITS: dict[str, tuple[float, float]] = {
         ((1, math.inf), "patch samples temperature width widths z_dim"),
         ((0, 1), "ada_target b1 b2 dropout ema_decay"),
         ((0, _ABOVE_ONE), "augment_p"),
-        ((0, math.inf), "beta beta_warmup blocks classes clip decay eps penalty_weight warmup weight_decay"),
+        ((0, math.inf), "adversarial beta beta_warmup blocks classes clip cycle decay eps identity l1 penalty_weight"),
+        ((0, math.inf), "pool warmup weight_decay"),
     )
     for name in names.split()
 }

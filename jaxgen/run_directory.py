@@ -1,23 +1,28 @@
 """A run's directory: who may write to it, what it was made from, where things are.
 
 `config.json`, `metrics.jsonl`, TensorBoard events, `samples/`, `checkpoints/<step>/`; `corrupt/` once a checkpoint was
-set aside. Local paths and gs://.
+set aside; of a translation `examples.npz`, held-out inputs. Local paths and gs://.
 """
 
 import contextlib
 import datetime
 import fcntl
 import importlib.metadata
+import io
 import json
 import os
 import platform
 import socket
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
 
+from jaxgen import preview
 from jaxgen.config import Config, differences, from_dict, to_dict
 from jaxgen.errors import UserError
 
@@ -37,6 +42,30 @@ def samples(workdir: epath.PathLike) -> epath.Path:
 def metrics(workdir: epath.PathLike) -> epath.Path:
     """The file of the metrics, one JSON object a line."""
     return epath.Path(workdir) / "metrics.jsonl"
+
+
+EXAMPLES = 64
+"""Held-out examples that a run keeps, so that it can be sampled without its data set."""
+
+
+def write_examples(workdir: epath.PathLike, heldout: Mapping[str, np.ndarray]) -> None:
+    """Keeps the first of the raw held-out examples, by process 0, in one piece."""
+    if jax.process_index() == 0:
+        with _explained(epath.Path(workdir)):
+            preview.write_npz(epath.Path(workdir) / "examples.npz", **{n: a[:EXAMPLES] for n, a in heldout.items()})
+
+
+def read_examples(workdir: epath.PathLike) -> dict[str, np.ndarray]:
+    """What `write_examples` wrote. Raises `UserError` where that is missing or damaged."""
+    path = epath.Path(workdir) / "examples.npz"
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
+            return dict(found)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}), and the run has no other pictures to begin with. Go on with the run, "
+            "which writes it, or give a picture with --input."
+        ) from None
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from jaxgen import assemble, preview, run_directory
-from jaxgen.domains import Domain, SampleOptions
+from jaxgen.domains import Domain, LatentOptions, SampleOptions
 from jaxgen.errors import UserError
 from jaxgen.latent import line
 from jaxgen.trained import Trained, load
@@ -27,11 +27,12 @@ def sample(workdir: epath.PathLike, options: SampleOptions | None = None) -> lis
     options = options or domain.options()
     if options.num < 1:
         raise UserError(f"--num must be 1 or more, not {options.num}.")
-    if options.truncation < 0:
+    if isinstance(options, LatentOptions) and options.truncation < 0:
         raise UserError(f"--truncation must be 0 or more standard deviations, not {options.truncation}.")
     folder = run_directory.samples(workdir)
     if domain.sample:
         return domain.sample(load(workdir), options, folder)
+    assert isinstance(options, LatentOptions)  # what a domain without a `sample` of its own has
     path = epath.Path(options.out or folder / f"seed-{options.seed}.png")
     if path.suffix not in (".png", ".gif", ".npz", ""):
         raise UserError(f"--out {path} must end in .png (a grid), .gif (a walk) or .npz (arrays), or be a folder.")
@@ -57,7 +58,7 @@ def balanced(n: int, classes: int, balance: tuple[float, ...]) -> np.ndarray | N
     return np.repeat(np.arange(classes, dtype=np.int32), counts)
 
 
-def _pictures(run: Trained, domain: Domain, options: SampleOptions, path: epath.Path) -> list[epath.Path]:
+def _pictures(run: Trained, domain: Domain, options: LatentOptions, path: epath.Path) -> list[epath.Path]:
     if path.suffix == ".gif":
         return domain.write({"walk": run.walk(options.num, options.seed)}, path.with_suffix(""))
     label = balanced(options.num, run.classes, options.balance)
@@ -74,7 +75,7 @@ def _pictures(run: Trained, domain: Domain, options: SampleOptions, path: epath.
     return _folder(images, label, path)
 
 
-def _lines(run: Trained, options: SampleOptions) -> np.ndarray:
+def _lines(run: Trained, options: LatentOptions) -> np.ndarray:
     """Latents [num * 8, Z]: rows of eight."""
     ends = run.latents(2 * options.num, options.seed, options.truncation)
     return np.asarray(line(ends[::2], ends[1::2], ROW)).reshape(options.num * ROW, -1)

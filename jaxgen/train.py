@@ -58,6 +58,8 @@ def train(config: Config, workdir: epath.PathLike, quiet: bool = False) -> Outco
             run_directory.check_resumable(workdir, config, print_of)
         state, start, notes = run.first_state()
         run_directory.write_config(workdir, config, data_fingerprint=print_of)
+        if run.translates:
+            run_directory.write_examples(workdir, run.splits["test"])
         with Report(workdir, max(config.loop.steps, start), start, config.batch, quiet) as report:
             for note in notes:
                 report.say(note)
@@ -99,6 +101,11 @@ class _Run:
     def domain(self) -> Domain:
         return assemble.domain(self.config)
 
+    @property
+    def translates(self) -> bool:
+        """Whether the game makes images of images, not of latents alone."""
+        return hasattr(assemble.steps(self.config), "translate")
+
     @cached_property
     def splits(self) -> dict[Split, Raw]:
         """Read together, so that held-out data that can't be read are found before anything is compiled."""
@@ -112,7 +119,7 @@ class _Run:
     def show(self) -> Callable[[PyTree], dict[str, jax.Array]]:
         """What the game shows of a state on one device, always from the same noise and held-out examples."""
         heldout, batch = self.splits["test"], None
-        if len(heldout["image"]) >= 32:
+        if len(heldout["image"]) >= (1 if self.translates else 32):
             batch = dict(self.domain.to_batch({name: jax.numpy.asarray(a[:MAPPED]) for name, a in heldout.items()}))
         key, game = jax.random.key(self.config.seed), self.game_on_one
         return jax.jit(lambda state: assemble.steps(self.config).show(state, key, game, batch))
@@ -139,7 +146,7 @@ class _Run:
         """What the game shows; of the last step a walk through latent space too."""
         state = parallel.local(state)
         shown = {name: np.asarray(a) for name, a in self.show(state).items()}
-        if step == self.config.loop.steps:
+        if step == self.config.loop.steps and not self.translates:
             shown["walk"] = Trained(self.config, self.game_on_one, state, step).walk(n=16, seed=self.config.seed)
         self.domain.write(shown, run_directory.samples(self.workdir) / str(step))
 

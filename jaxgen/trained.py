@@ -12,9 +12,10 @@ from etils import epath
 from jaxgen import assemble, run_directory
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import Config
+from jaxgen.domains import Raw
 from jaxgen.errors import UserError
 from jaxgen.latent import circle, numbered_keys, prior
-from jaxgen.types import PyTree
+from jaxgen.types import Array, Batch, PyTree
 
 CHUNK = 64  # examples in one pass, always as many: one compile, little memory, and an example's bits don't depend on n
 
@@ -28,6 +29,7 @@ class Trained:
     state: PyTree
     step: int
     notes: list[str] = field(default_factory=list)  # damaged checkpoints that were passed over
+    workdir: epath.PathLike = ""
 
     @property
     def z_dim(self) -> int:
@@ -55,12 +57,36 @@ class Trained:
         """The critic's logits [N] of x [N, ...], which lie in the range of the model's outputs."""
         return self._in_chunks(self._criticise, x, self._labels(len(x), label))
 
+    def translate(self, x: np.ndarray, seed: int, back: bool = False) -> np.ndarray:
+        """Model outputs [N, ...] for sources x [N, ...] in the range that the step takes, of a game that translates;
+        `back`: the other way. Noise, where the game has any, is that of `latents`; N of one shape make one compile."""
+        keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), len(x))))
+        return self._in_chunks(self._translate[back], x, None, keys=keys)
+
+    def sources(self, batch: Batch, seed: int) -> np.ndarray:
+        """x [N, ...] of a batch of the game: what it brings, or what the game makes of its images."""
+        keys = numbered_keys(jax.random.key(seed), len(batch["image"]))
+        return np.asarray(jax.jit(partial(assemble.steps(self.config).sources, game=self.game))(batch, keys))
+
+    def examples(self) -> Raw:
+        """Held-out raw arrays that the run keeps, so that there is something to translate without the data set. Raises
+        `UserError` where it has none."""
+        return run_directory.read_examples(self.workdir)
+
     def walk(self, n: int, seed: int, frames: int = 48) -> np.ndarray:
         """Model outputs [frames, n, ...] along n closed walks through latent space."""
         latents = np.asarray(circle(numbered_keys(jax.random.key(seed), n), self.z_dim, frames))
         label = self._labels(n, None)
         out = self.decode(latents.reshape(frames * n, -1), None if label is None else np.tile(label, frames))
         return out.reshape(frames, n, *out.shape[1:])
+
+    @cached_property
+    def _translate(self) -> dict[bool, Callable[..., Any]]:
+        def run(state: PyTree, x: Array, keys: Array, back: bool) -> Array:
+            of = assemble.steps(self.config).translate
+            return of(state, x, jax.random.wrap_key_data(keys), self.game, **({"back": True} if back else {}))
+
+        return {back: jax.jit(partial(run, back=back)) for back in (False, True)}
 
     def _labels(self, n: int, label: np.ndarray | None) -> np.ndarray | None:
         if not self.classes:
@@ -75,9 +101,11 @@ class Trained:
     def _criticise(self) -> Callable[..., Any]:
         return jax.jit(partial(assemble.steps(self.config).criticise, game=self.game))
 
-    def _in_chunks(self, function: Callable[..., Any], x: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+    def _in_chunks(
+        self, function: Callable[..., Any], x: np.ndarray, label: np.ndarray | None, **more: np.ndarray
+    ) -> np.ndarray:
         """function(state, x, label=label), the last chunk filled up with its first example."""
-        given = {"x": x} | ({} if label is None else {"label": label})
+        given = {"x": x} | ({} if label is None else {"label": label}) | more
         parts = []
         for start in range(0, len(x), CHUNK):
             part = {name: np.asarray(a[start : start + CHUNK]) for name, a in given.items()}
@@ -96,4 +124,4 @@ def load(workdir: epath.PathLike, step: int | None = None) -> Trained:
         found = checkpoints.restore(assemble.abstract_state(config, game), step)
     if found is None:
         raise UserError(f"The run at {workdir} has no checkpoint yet. Train it for at least --loop.save-every steps.")
-    return Trained(config, game, *found)
+    return Trained(config, game, *found, workdir)

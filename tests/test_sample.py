@@ -11,7 +11,7 @@ from PIL import Image
 from jaxgen import assemble, run_directory
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import MLP, Adversarial, Config
-from jaxgen.domains import SampleOptions
+from jaxgen.domains import LatentOptions
 from jaxgen.errors import UserError
 from jaxgen.sample import balanced
 from jaxgen.sample import sample as sample_files
@@ -53,7 +53,7 @@ def conditional(tmp_path_factory):
 
 def sample(run, num=64, seed=0, out="", **more):
     """The one path that is written."""
-    (path,) = sample_files(run, SampleOptions(num, seed, str(out), **more))
+    (path,) = sample_files(run, LatentOptions(num, seed, str(out), **more))
     return path
 
 

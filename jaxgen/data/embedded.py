@@ -18,8 +18,12 @@ BUILDERS = {"mnist_5k": "jaxgen.data.mnist_5k:Mnist5k"}
 READERS = {
     "lfw_faces": "jaxgen.data.lfw_faces:read",
     "tissue_patches": "jaxgen.data.tissue_patches:read",
+    "photo_patches": "jaxgen.data.photos:read",
 }
 """The function that reads each set that lies in its package as arrays or pictures; it takes the split."""
+
+VALIDATED = frozenset({"photo_patches"})
+"""The sets with validation data of their own."""
 
 NAMES = (*BUILDERS, *READERS)
 """All embedded sets."""
@@ -30,10 +34,12 @@ def read(name: str, shape: Shape, split: str, data_dir: str = "") -> dict[str, n
 
     One of `READERS` is read where it lies and brought to `shape` by `transforms.fit`. One of `BUILDERS` is what
     `tfds.read` gives, prepared at first use (about a second) in the cache; found damaged, by an interruption or later,
-    it is prepared anew. Processes that need it at the same time wait for the one that prepares it. None has validation
-    data: that split is the same as "test". Raises `UserError` where the package that carries the set is missing.
+    it is prepared anew. Processes that need it at the same time wait for the one that prepares it. "validation" is the
+    same as "test", but for the sets in `VALIDATED`.
+
+    Raises `UserError` where the package that carries the set is missing.
     """
-    if split == "validation":
+    if split == "validation" and name not in VALIDATED:
         split = "test"
     if name in READERS:
         data = _load(READERS[name])(split)

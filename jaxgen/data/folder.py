@@ -1,6 +1,7 @@
 """Images from a folder of files."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,39 +30,24 @@ def read(path: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     """
     made = [path / name for name in ("train", "test")]
     if all(folder.is_dir() for folder in made):
-        files = {folder.name: _find(folder) for folder in made}
+        files = {folder.name: find(folder) for folder in made}
         classes = _classes(files["train"] + files["test"])
         root = path / split if split in files else _validation(path)
-        chosen = files[root.name] if root.name in files else _find(root)
+        chosen = files[root.name] if root.name in files else find(root)
         unknown = [file for file in chosen if classes and file.parts[0] not in classes]
         if unknown:
             raise UserError(f"{root / unknown[0]} is of no class; the classes are {', '.join(classes)}. Move it there.")
     else:
-        found, root = _find(path), path
+        found, root = find(path), path
         classes = _classes(found)
         chosen = [found[i] for i in split_indices(len(found), split, f"The folder {path}")] if found else []
-    if not chosen:
-        raise UserError(f"The folder {root} holds no images. It needs files that end in {', '.join(SUFFIXES)}.")
-
-    image = np.empty((len(chosen), *shape), np.uint8)
-
-    def load(i: int) -> None:
-        image[i] = _open(root / chosen[i], shape)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside Python's lock
-        for _ in pool.map(load, range(len(chosen))):
-            pass  # raises the first error, in the files' order
+    image = load(root, chosen, shape)
     if not classes:
         return {"image": image}
     return {"image": image, "label": np.array([classes[file.parts[0]] for file in chosen], np.int32)}
 
 
-def _validation(path: Path) -> Path:
-    """The folder of the split "validation" in one that has `train` and `test`."""
-    return next((path / name for name in ("val", "valid", "validation") if (path / name).is_dir()), path / "test")
-
-
-def _find(root: Path) -> list[Path]:
+def find(root: Path) -> list[Path]:
     """The image files under `root`, relative to it, in order. Follows links to folders, each folder once."""
     found, seen = [], set()
     for folder, folders, files in os.walk(root, followlinks=True):
@@ -73,6 +59,26 @@ def _find(root: Path) -> list[Path]:
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
         found += [Path(folder, f).relative_to(root) for f in files if f.lower().endswith(SUFFIXES) and f[0] != "."]
     return sorted(found, key=lambda file: file.parts)
+
+
+def load(root: Path, files: Sequence[Path], shape: Shape) -> np.ndarray:
+    """uint8 [N, *shape] of `files`, relative to `root`, as `read` brings them to `shape`; raises as it does."""
+    if not files:
+        raise UserError(f"The folder {root} holds no images. It needs files that end in {', '.join(SUFFIXES)}.")
+    image = np.empty((len(files), *shape), np.uint8)
+
+    def put(i: int) -> None:
+        image[i] = _open(root / files[i], shape)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside Python's lock
+        for _ in pool.map(put, range(len(files))):
+            pass  # raises the first error, in the files' order
+    return image
+
+
+def _validation(path: Path) -> Path:
+    """The folder of the split "validation" in one that has `train` and `test`."""
+    return next((path / name for name in ("val", "valid", "validation") if (path / name).is_dir()), path / "test")
 
 
 def _classes(files: list[Path]) -> dict[str, int]:

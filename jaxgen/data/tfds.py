@@ -121,10 +121,10 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     `image` is the feature of that name, brought to `shape` by `transforms.fit`; `label` is the feature of that name if
     it is a whole number that is nowhere negative (TFDS writes -1 where labels are kept secret). "test" is the set's
     test split, else its validation split, else a fixed tenth of its training split (`heldout.split_indices`);
-    "validation" is the set's validation split, else the same as "test".
+    "validation" is the set's validation split, else the same as "test". Any other split is the set's own of that name.
 
     Raises `UnreadableError` where the files are damaged or name a feature class outside `FEATURES`, and `UserError`
-    where the set has no images or no random access.
+    where the set has no images, no such split or no random access.
     """
     check_features(directory)
     tfds = library()
@@ -229,12 +229,15 @@ def _default_config(base: Path) -> Path | None:
 def _choose(sizes: dict[str, int], split: str, directory: Path) -> tuple[str, np.ndarray]:
     """The name of the split to read, and which of its rows."""
     held_out = next((name for name in ("test", "validation") if name in sizes), None)
-    if split == "validation" and split in sizes:
+    if split != "train" and split in sizes:
         return split, np.arange(sizes[split])
-    if split != "train" and held_out:
+    if split in ("test", "validation") and held_out:
         return held_out, np.arange(sizes[held_out])
-    if "train" not in sizes:
-        raise UserError(f"{directory} has no split `train`; it has {', '.join(sizes) or 'none'}.")
+    needed = "train" if split in ("test", "validation") else split
+    if needed not in sizes:
+        raise UserError(
+            f"{directory} has no split `{needed}`; it has {', '.join(sizes) or 'none'}. Choose a set that has it."
+        )
     if held_out:
         return "train", np.arange(sizes["train"])
     return "train", split_indices(sizes["train"], split, str(directory))

@@ -17,7 +17,8 @@ from jaxgen.errors import UserError
 from jaxgen.types import Array, Batch, Split
 
 Raw = Mapping[str, np.ndarray]
-"""What a data set holds, as it lies in memory: `image` uint8 [N, H, W, C] and perhaps `label` int32 [N]."""
+"""What a data set holds, as it lies in memory: `image` uint8 [N, H, W, C] and perhaps `label` int32 [N], or `source`
+[N, ...], what a translation begins with."""
 Pictures = Mapping[str, np.ndarray]
 """What a game shows, by name (`samples`, `reconstructions`, ...): model outputs [N, ...]."""
 Found = dict[str, Any]
@@ -38,14 +39,24 @@ class Source(Protocol):
     def decode(self, z: np.ndarray, label: np.ndarray | None = None) -> np.ndarray: ...
     def walk(self, n: int, seed: int, frames: int = 48) -> np.ndarray: ...
     def criticise(self, x: np.ndarray, label: np.ndarray | None = None) -> np.ndarray: ...
+    def translate(self, x: np.ndarray, seed: int, back: bool = False) -> np.ndarray: ...
+    def sources(self, batch: Batch, seed: int) -> np.ndarray: ...
+    def examples(self) -> Raw: ...
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What `jaxgen sample` can be asked for; a domain may add to it."""
+    """What `jaxgen sample` can be asked for of every domain, which may add to it."""
 
     num: int = 64  # how many
     seed: int = 0
+    out: str = ""  # .png a grid, .npz arrays, else a folder of single files
+
+
+@dataclass(frozen=True)
+class LatentOptions(SampleOptions):
+    """What can be asked for where samples come from latents alone."""
+
     out: str = ""  # .png a grid, .gif a walk through latent space, .npz arrays, else a folder of single files
     truncation: float = 0.0  # redraw latents beyond so many standard deviations: more typical, less varied; 0: never
     balance: tuple[float, ...] = ()  # share of each class, as 0.5 0.5; nothing: all classes in turn
@@ -68,9 +79,11 @@ class Domain:
     """Writes what a game shows into files named after a stem; returns their paths."""
     measure: Callable[[Source, Raw, Raw], Found] | None = None
     """(a trained run, train, held-out) -> sample metrics."""
-    options: type[SampleOptions] = SampleOptions
+    options: type[SampleOptions] = LatentOptions
     sample: Callable[[Source, Any, epath.Path], list[epath.Path]] | None = None
     """(a trained run, `options`, the run's folder of samples) -> files written. None: pictures, by `jaxgen.sample`."""
+    source: Callable[[Config], tuple[int, ...] | None] = lambda config: None
+    """The shape of one raw `source`, uint8; None where the data have none."""
 
 
 def check_halvings(shape: tuple[int, ...], n: int, least: int = 1) -> None:

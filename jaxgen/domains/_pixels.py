@@ -55,8 +55,8 @@ def load(cfg: Config, split: Split) -> Raw:
 
 
 def to_batch(raw: Mapping[str, Any]) -> Batch:
-    """`image` uint8 to float32 in [-1, 1]."""
-    return {**raw, "image": raw["image"].astype("float32") / 127.5 - 1}
+    """`image`, and `source` where there is one, uint8 to float32 in [-1, 1]."""
+    return {n: a.astype("float32") / 127.5 - 1 if n in ("image", "source") else a for n, a in raw.items()}
 
 
 def to_raw(x: Array | np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from etils import epath
 from jaxgen import preview, search
 from jaxgen.config import Config, Residual, nearest
 from jaxgen.data import crafter_maps, level_files
-from jaxgen.domains import Domain, Found, Pictures, Raw, SampleOptions, Source, check_halvings
+from jaxgen.domains import Domain, Found, LatentOptions, Pictures, Raw, Source, check_halvings
 from jaxgen.errors import UserError
 from jaxgen.latent import line
 from jaxgen.levels import Play, text, tiled
@@ -30,7 +30,7 @@ STRIDE = 4  # between windows of a crafter world
 
 
 @dataclass(frozen=True)
-class LevelOptions(SampleOptions):
+class LevelOptions(LatentOptions):
     """What `jaxgen sample` can be asked for of a level GAN."""
 
     num: int = 20  # how many levels

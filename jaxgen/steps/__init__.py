@@ -8,5 +8,9 @@ What the rest of the house calls on each of these modules:
     decode(state, z, game) -> [N, ...]              the same at given latents [N, Z]
     show(state, key, game, batch=None) -> pictures  what a domain can write to a file
 
-and, where the game has a likelihood, `bounds(state, batch, keys, game, samples)`.
+where the game has a likelihood, `bounds(state, batch, keys, game, samples)`; and where it makes images of images, in
+the place of `sample` and `decode`:
+
+    translate(state, x, keys, game) -> [N, ...]     of the averaged networks, for sources x [N, ...]
+    sources(batch, keys, game) -> [N, ...]          the sources of a batch
 """

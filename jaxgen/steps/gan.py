@@ -11,9 +11,10 @@ from flax import struct
 
 from jaxgen.augment import Augment
 from jaxgen.axes import axis_size, example_keys, mean_over
+from jaxgen.critic import update_critic
 from jaxgen.latent import numbered_keys, prior
 from jaxgen.losses.adversarial import Loss
-from jaxgen.losses.penalties import Penalty
+from jaxgen.losses.penalties import Critic, Penalty
 from jaxgen.player import Player, apply, average, copy, evaluate, new_if_finite, player, update
 from jaxgen.types import Array, Batch, Metrics, PyTree
 
@@ -112,11 +113,12 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
     gen = update(state.gen, game.gen_tx, pull(to_images)[0], gen_stats, axis_name)
     ema = average(state.ema, (gen.params, gen.stats), state.step, game.ema_decay)
     metrics = mean_over({**metrics, "loss/gen": loss}, axis_name)
+    overfitting = metrics.pop("overfitting")
     new = state.replace(step=state.step + 1, gen=gen, disc=disc, ema=ema)
     if game.augment and game.ada_target:
-        change = (metrics["overfitting"] - game.ada_target) * len(batch["image"]) * axis_size(axis_name)
+        change = (overfitting - game.ada_target) * len(batch["image"]) * axis_size(axis_name)
         new = new.replace(augment_p=jnp.clip(state.augment_p + change / game.ada_images, 0, 1))
-        metrics["augment_p"] = new.augment_p
+        metrics |= {"overfitting": overfitting, "augment_p": new.augment_p}
     if game.skip_nonfinite:
         new = new_if_finite(new, state, (metrics, gen, disc))
         metrics["skipped"] = new.skipped.astype(jnp.float32)
@@ -197,25 +199,12 @@ def _update_critic(
     loss_key, penalty_key, t_key = jax.random.split(key, 3)
     x, label = batch["image"], _label(batch, game)
 
-    def loss(params: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
-        (real, fake_logits), stats = _criticise(params, disc.stats, batch, fake, loss_key, game, axis_name)
-        metrics = {"logit/real": real.mean(), "logit/fake": fake_logits.mean()}
-        if game.augment and game.ada_target:
-            # ADA's r_t, with the fake logit in the place of 0, of which a relativistic critic knows nothing.
-            metrics["overfitting"] = jnp.sign(real - fake_logits).mean()
-        return game.loss(real, fake_logits)[0].mean(), (stats, metrics)
+    def logits(params: PyTree) -> tuple[tuple[Array, Array], PyTree]:
+        return _criticise(params, disc.stats, batch, fake, loss_key, game, axis_name)
 
-    def penalty(params: PyTree) -> Array:
-        def critic(inputs: Array) -> Array:
-            return apply(game.disc, params, disc.stats, inputs, *label, key=penalty_key, axis_name=axis_name)[0]
+    def critic(params: PyTree) -> Critic:
+        run = partial(apply, game.disc, params, disc.stats, key=penalty_key, axis_name=axis_name)
+        return lambda inputs: run(inputs, *label)[0]
 
-        keys = example_keys(t_key, len(x), axis_name)
-        terms = [p(critic, x, fake, keys).mean() for p in game.penalties]
-        return game.penalty_weight * game.penalty_every * sum(terms, jnp.zeros(()))
-
-    (value, (stats, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(disc.params)
-    metrics["loss/disc"] = value
-    if game.penalties:
-        extra = jax.lax.cond(due, jax.grad(penalty), partial(jax.tree.map, jnp.zeros_like), disc.params)
-        grads = jax.tree.map(jnp.add, grads, extra)
-    return update(disc, game.disc_tx, grads, stats, axis_name), metrics
+    points = x, fake, example_keys(t_key, len(x), axis_name)
+    return update_critic(disc, logits, critic, points, due, game, axis_name)

@@ -1,0 +1,129 @@
+"""Maps of the game Crafter beside the game's own pictures of them, made from seeds on this machine: an embedded set."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from jaxgen.data import crafter_maps
+from jaxgen.data.cache import cache_dir, lock
+from jaxgen.errors import UserError
+from jaxgen.levels.tiles import TILESETS
+
+CELLS = 8
+"""Along each side of a view."""
+
+PIXELS = 8
+"""Along each side of a cell in the picture."""
+
+COUNTS = {"train": 60, "test": 40}
+"""Views of each world of the splits of `crafter_maps.SEEDS`."""
+
+_TURNS = 4  # that creatures take between two views: a cell seen twice seldom has the same creature twice
+_AWAY = -1000  # where the player waits: no creature goes for it, no skeleton shoots at it
+
+
+def views(split: str, data_dir: str = "") -> dict[str, np.ndarray]:
+    """{"map": uint8 [N, 8, 8], "image": uint8 [N, 64, 64, 3]}: windows of worlds, and how the game draws them.
+
+    Cell [r, c] of a map, a tile number of the tileset `crafter`, is what lies in the pixels [8r:8r+8, 8c:8c+8] of its
+    picture. The views of each world of `crafter_maps.SEEDS[split]` follow one another: `COUNTS[split]` each, as `draw`
+    makes them. They are made at first use (some twenty seconds) and kept in `cache_dir(data_dir)`, in a file of the
+    package's version; a damaged file is made anew. Processes that need it at the same time wait for the one that makes
+    it. Raises `UserError` where there is no such split, Crafter is missing or the cache cannot be written.
+    """
+    if split not in COUNTS:
+        raise UserError(f"There is no split {split!r}; choose from {', '.join(COUNTS)}.")
+    path = cache_dir(data_dir) / "levels" / f"crafter-views-{crafter_maps._version()}.npz"
+    made = _load(path)
+    if made is None:
+        with lock(path.with_suffix(".lock")):
+            made = _load(path)  # another process was quicker
+            if made is None:
+                made = {name: _split(name) for name in COUNTS}
+                _save(path, made)
+    return made[split]
+
+
+def draw(seed: int, count: int, daylight: float | None = None) -> dict[str, np.ndarray]:
+    """{"map": uint8 [count, 8, 8], "image": uint8 [count, 64, 64, 3]}: views of the world of one seed.
+
+    A map has what lies on the ground and nothing else. A picture also shows creatures (cows, zombies and skeletons: those
+    of the new world, after some moves) and the light: `daylight` in [0, 1], night to day, where it is not drawn for
+    each view alike. By night the picture loses colour and has noise towards its edges, as in the game. The player is
+    not in the pictures. Half of the views are anywhere in the world; for the others a kind of tile is drawn first, of
+    those that the world has, and then a cell of it to be seen, or else lava and diamonds would be met too seldom to
+    learn from. Raises `UserError` where Crafter is missing.
+    """
+    tiles = crafter_maps.world(seed)
+    from crafter import Env, engine  # `world` has said what to do where it is missing
+
+    env = Env(area=tiles.shape, seed=seed)
+    env.reset()
+    world, player = env._world, env._player  # there is no public way to them
+    world.remove(player)
+    player.pos = np.array((_AWAY, _AWAY))
+    view = engine.LocalView(world, env._textures, (CELLS, CELLS))
+    rng = np.random.default_rng((seed, CELLS))
+    maps, images = [], []
+    for i in range(count):
+        for creature in world.objects * _TURNS:
+            creature.update()
+        row, column = _corner(rng, tiles, anywhere=i % 2 == 0)
+        light = rng.uniform()  # drawn even if not used: the places stay the same
+        world.daylight = light if daylight is None else daylight
+        eye = SimpleNamespace(pos=(column + CELLS // 2, row + CELLS // 2), sleeping=False)  # x comes first in the game
+        maps.append(tiles[row : row + CELLS, column : column + CELLS])
+        images.append(view(eye, (PIXELS, PIXELS)).astype(np.uint8).swapaxes(0, 1))
+    return {"map": np.stack(maps), "image": np.stack(images)}
+
+
+def _corner(rng: np.random.Generator, tiles: np.ndarray, anywhere: bool) -> tuple[int, int]:
+    """Row and column of the top left cell of a window that lies wholly in the world."""
+    last = np.array(tiles.shape) - CELLS
+    if anywhere:
+        row, column = rng.integers(0, last, endpoint=True)
+        return int(row), int(column)
+    cells = np.argwhere(tiles == rng.choice(np.unique(tiles)))
+    row, column = np.clip(rng.choice(cells) - rng.integers(0, CELLS, 2), 0, last)
+    return int(row), int(column)
+
+
+def _split(name: str) -> dict[str, np.ndarray]:
+    made = [draw(seed, COUNTS[name]) for seed in crafter_maps.SEEDS[name]]
+    return {key: np.concatenate([views[key] for views in made]) for key in ("map", "image")}
+
+
+def _load(path: Path) -> dict[str, dict[str, np.ndarray]] | None:
+    """The views of each split; nothing where the file is missing, damaged, or of other seeds."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
+            found = {name: {key: opened[f"{name}_{key}"] for key in ("map", "image")} for name in COUNTS}
+            seeds = {name: tuple(opened[f"{name}_seeds"].tolist()) for name in COUNTS}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error):
+        return None
+    for name, count in COUNTS.items():
+        total, side = len(crafter_maps.SEEDS[name]) * count, CELLS * PIXELS
+        maps, images = found[name]["map"], found[name]["image"]
+        if maps.dtype != np.uint8 or images.dtype != np.uint8:
+            return None
+        if maps.shape != (total, CELLS, CELLS) or images.shape != (total, side, side, 3):
+            return None
+        if maps.max() >= TILESETS["crafter"].size:
+            return None
+    return found if seeds == crafter_maps.SEEDS else None
+
+
+def _save(path: Path, made: dict[str, dict[str, np.ndarray]]) -> None:
+    """In one piece, so that no reader sees half a file. Only under the lock."""
+    partial = path.with_suffix(".partial")
+    arrays = {f"{name}_{key}": array for name, views in made.items() for key, array in views.items()}
+    arrays |= {f"{name}_seeds": np.array(crafter_maps.SEEDS[name]) for name in COUNTS}
+    try:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"Cannot write {path} ({error}). Make room there, or pass --data-dir.") from error
