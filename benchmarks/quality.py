@@ -37,8 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.name not in known:
             raise UserError(f"There is no gate {args.name!r}{nearest(args.name, known)}.")
         gate = importlib.import_module(f"benchmarks.gates.{args.name}")
-        data = Path(args.data) if args.data else SHARED / gate.DATA
-        if not data.is_dir():
+        data = None
+        if gate.DATA is None and args.data:
+            raise UserError(f"The data of {args.name} come with a package; leave out --data.")
+        if gate.DATA is not None:
+            data = Path(args.data) if args.data else SHARED / gate.DATA
+        if data and not data.is_dir():
             raise UserError(f"The gate's data are not at {data}. Give their folder with --data DIR.")
         load = machine.load_average()
         workdir = Path(args.workdir or machine.ROOT / "runs" / "quality" / f"{args.name}-seed{args.seed}")

@@ -127,6 +127,8 @@ def _paired(config: Config, gen: nn.Module, disc: nn.Module) -> translate.Paired
         disc,
         l1=rules.l1,
         adversarial=rules.adversarial,
+        z_dim=getattr(config.model, "z_dim", 0),
+        z_map=True,
         degrade=degradation(rules.degrade) if rules.degrade else None,
         augment=augmentation(rules.augment) if rules.augment else None,
         augment_p=rules.augment_p,

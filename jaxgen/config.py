@@ -75,6 +75,18 @@ class UNet:
 
 
 @dataclass(frozen=True)
+class Spade:
+    """From a map of kinds to a picture: spatially-adaptive normalisation (Park et al. 2019), a critic of patches."""
+
+    z_dim: int = 16  # noise at each place of the map; half of it is the same everywhere
+    gen: tuple[int, ...] = (128, 96, 64)  # channels, that of the map's own resolution first; doubled between each two
+    disc: tuple[int, ...] = (128, 96, 64)  # channels, the coarsest resolution first
+    blocks: tuple[int, ...] = (1,)  # at each resolution; the last number holds for all finer ones
+    hidden: int = 64  # channels of what the map is made into, from which scales and shifts are read
+    patch: int = 2  # pixels along the side of what one place of the finest resolution holds
+
+
+@dataclass(frozen=True)
 class MLPVAE:
     """Fully connected encoder and decoder."""
 
@@ -176,7 +188,7 @@ class Config:
     """One run. Typed, frozen, plain values; a file in `configs/` states what differs from these defaults."""
 
     domain: str  # a file of jaxgen/domains, and where it has several, which of them: levels/mario
-    model: MLP | Conv | Residual | UNet | MLPVAE | ConvVAE
+    model: MLP | Conv | Residual | UNet | Spade | MLPVAE | ConvVAE
     game: Adversarial | Paired | Unpaired | Variational
     data: str = "mnist_5k"  # an embedded or prepared TFDS set by name, a folder of images, or an .npz file
     shape: tuple[int, ...] = (28, 28, 1)  # of one example: height, width, channels

@@ -76,19 +76,19 @@ def _strokes(key: Array, height: int, width: int, brush: float) -> Array:
     """[H, W] of 0 and 1: the pixels near to one of up to `STROKES` broken lines; the middle of the first is one."""
     long, size = max(height, width), jnp.array([height, width])
     keys = jax.random.split(key, 4)
-    start = jax.random.uniform(keys[0], (STROKES, 1, 2)) * size
+    start = jax.random.uniform(keys[0], (STROKES, 1, 2)) * size.reshape(1, 1, 2)
     turn = jax.random.uniform(keys[1], (STROKES, CORNERS - 1, 1), maxval=2 * jnp.pi)
     length = jax.random.uniform(keys[2], (STROKES, CORNERS - 1, 1), minval=0.1, maxval=0.4) * long
     steps = length * jnp.concatenate([jnp.sin(turn), jnp.cos(turn)], axis=-1)
     corners = start + jnp.concatenate([jnp.zeros((STROKES, 1, 2)), jnp.cumsum(steps, axis=1)], axis=1)
-    a, b = corners[:, :-1].reshape(-1, 2), corners[:, 1:].reshape(-1, 2)
+    a, b = corners[:, :-1].reshape(1, 1, -1, 2), corners[:, 1:].reshape(1, 1, -1, 2)
     used = jnp.repeat(jnp.arange(STROKES) <= jax.random.randint(keys[3], (), 0, STROKES), CORNERS - 1)
     rows, columns = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
     points = jnp.stack([rows, columns], axis=-1)[:, :, None]
     along, away = b - a, points - a
     t = jnp.clip((away * along).sum(-1) / jnp.maximum((along**2).sum(-1), 1e-6), 0, 1)
     near = ((away - t[..., None] * along) ** 2).sum(-1) <= (brush * long / 2) ** 2
-    mask = (near & used).any(-1)
+    mask = (near & used.reshape(1, 1, -1)).any(-1)
     first = jnp.clip(start[0, 0].astype(int), 0, size - 1)
     mask = mask.at[first[0], first[1]].set(True)
     keep = (first + size // 2) % size

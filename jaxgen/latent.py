@@ -18,6 +18,14 @@ def prior(keys: Array, z_dim: int, bound: float = 0.0) -> Array:
     return jax.vmap(lambda key: jax.random.normal(key, (z_dim,)))(keys)
 
 
+def prior_map(keys: Array, size: tuple[int, ...], z_dim: int) -> Array:
+    """For each key a latent at every place: [N] -> [N, *size, Z]. The first half of its entries is the same everywhere,
+    for what holds for the whole, the rest each place's own."""
+    whole = prior(keys, z_dim // 2)[:, None, None]
+    own = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 1), (*size, z_dim - z_dim // 2)))(keys)
+    return jnp.concatenate([jnp.broadcast_to(whole, (*own.shape[:3], z_dim // 2)), own], axis=-1)
+
+
 def numbered_keys(key: Array, n: int) -> Array:
     """[n] keys; the first m of them are the same for every n >= m."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))

@@ -20,18 +20,19 @@ def translate(
 ) -> np.ndarray:
     """picture [H, W, I] -> [scale H, scale W, O]: what `network`, [1, h, w, I] -> [1, scale h, scale w, O], makes of it
 
-    The network takes heights and widths that are multiples of `stride`; the picture is continued by reflection to the
-    next ones, and what was added is cut off again. Nothing farther than `reach` pixels away matters to what it makes of
-    a pixel: each tile is given with margins of that size, and the tiles together are what it would make of the whole.
-    All tiles of a picture have one size, so that a jitted network is compiled once. Raises `UserError` for a picture
-    smaller than the stride.
+    The network takes heights and widths that are multiples of `stride`, two times or more; the picture is continued by
+    reflection to the next ones, and what was added is cut off again. Nothing farther than `reach` pixels away matters
+    to what it makes of a pixel: each tile is given with margins of that size, and the tiles together are what it would
+    make of the whole. All tiles of a picture have one size, so that a jitted network is compiled once. Raises
+    `UserError` for a picture smaller than the stride.
     """
     height, width = picture.shape[:2]
     if min(height, width) < stride:
         raise UserError(
             f"A picture of {width}x{height} pixels is too small: the network needs {stride}x{stride}. Enlarge it."
         )
-    padded = np.pad(picture, ((0, -height % stride), (0, -width % stride), (0, 0)), mode="symmetric")
+    more = [(0, max(-n % stride, 2 * stride - n)) for n in (height, width)]
+    padded = np.pad(picture, (*more, (0, 0)), mode="symmetric")
     margin = -(-reach // stride) * stride
     side = max(-(-side // stride) * stride, 2 * margin + stride)
     rows, columns = (_windows(n, side, margin) for n in padded.shape[:2])

@@ -2,7 +2,7 @@
 
 A gate file has
 
-    DATA             folder under the benchmark data, e.g. "digits/mnist"
+    DATA             folder under the benchmark data, e.g. "digits/mnist"; None where the data come with a package
     measure(seed, data, workdir) -> Verdict
 
 and trains its runs with `trained`, which goes on with what it finds. Nothing is retrained to be judged.
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from etils import epath
 
 from jaxgen import run_directory
@@ -80,9 +81,20 @@ def memorisation(ceiling: Row) -> Part:
     )
 
 
-def config(name: str, data: Path, seed: int) -> Config:
-    """A config that came with jaxgen, on the benchmark's data."""
-    return dataclasses.replace(config_named(name)[1], data=str(data), seed=seed)
+def below(bar: float) -> float:
+    """The largest number that is smaller: a tie beats nothing."""
+    return float(np.nextafter(bar, -np.inf))
+
+
+def above(bar: float) -> float:
+    """The smallest number that is larger."""
+    return float(np.nextafter(bar, np.inf))
+
+
+def config(name: str, data: Path | None, seed: int) -> Config:
+    """A config that came with jaxgen, on the benchmark's data; None: on its own."""
+    cfg = dataclasses.replace(config_named(name)[1], seed=seed)
+    return cfg if data is None else dataclasses.replace(cfg, data=str(data))
 
 
 def trained(cfg: Config, workdir: Path) -> tuple[list[int], float]:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 import jaxgen
 from benchmarks.ours.system import jit_step
-from jaxgen.assemble import Built, on_one_device
-from jaxgen.config import Adversarial, Config
+from jaxgen.assemble import Built, domain, on_one_device
+from jaxgen.config import Adversarial, Config, Variational
 
 Assemble = Callable[[Config], Built]
 
@@ -43,9 +43,9 @@ def step_flops(config: Config, assemble: Assemble = jaxgen.build) -> float | Non
     steps are a loop, or the backend does not count.
     """
     rules = config.game
-    if not isinstance(rules, Adversarial):
+    if isinstance(rules, Variational):
         return _flops(config, assemble)
-    if rules.critic_steps > 2:  # the last one stands outside the loop
+    if isinstance(rules, Adversarial) and rules.critic_steps > 2:  # the last one stands outside the loop
         return None
     plain = _flops(replace(config, game=replace(rules, penalty="")), assemble)
     if not rules.penalty:
@@ -61,6 +61,8 @@ def _flops(config: Config, assemble: Assemble) -> float | None:
     batch: dict[str, Any] = {"image": jax.ShapeDtypeStruct((config.batch, *config.shape), jnp.float32)}
     if getattr(config.game, "classes", 0):
         batch["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)
+    if source := domain(config).source(config):
+        batch["source"] = jax.ShapeDtypeStruct((config.batch, *source), jnp.float32)
     state = jax.eval_shape(partial(init, game=game), jax.random.key(0), batch)
     # By the CPU's client: the one for CUDA answers None for what is lowered for another platform.
     with jax.default_device(jax.devices("cpu")[0]):

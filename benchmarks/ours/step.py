@@ -17,6 +17,10 @@ from benchmarks.protocol import Contestant, Job
 from jaxgen.assemble import Built
 from jaxgen.config import Config
 from jaxgen.models import conv, vae
+from jaxgen.steps import translate
+
+LOSSES = ("loss", "loss/disc", "loss/gen", "loss/disc/back", "loss/gen/back", "l1", "cycle", "identity")
+"""What a check compares, of these as much as a game has, in this order."""
 
 
 class PlainStep:
@@ -44,20 +48,26 @@ class PlainStep:
         return costs(self._config, self._assemble)
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
-        """Also writes the weights, the batch and each step's noise [steps, B, Z], as they were drawn."""
+        """Also writes the weights, the batch, and what each step drew: its `noise` [steps, B, Z], or its `source`
+        [steps, B, ...] where the game makes it.
+
+        Image to image begins with what makes nothing, and for a while nothing before it learns: for the check it gets
+        other weights.
+        """
         heard: dict[str, list[Any]] = {}
         game = _by_sgd(self._game, self._rate)
         state = self._init(jax.random.key(self._config.seed), self._batch, game)
+        if isinstance(game, translate.Game):
+            state = _stirred(state)
         given = {"x" if name == "image" else name: value for name, value in self._batch.items()} | _named(state)
         given: dict[str, Any] = {name: np.array(value) for name, value in given.items()}  # the state is donated below
         step = partial(jit_step(self._train_step, self._config), game=_overheard(game, heard))
         out = []
         for _ in range(steps):
             state, metrics = step(state, self._batch)
-            names = ("loss/disc", "loss/gen") if "loss/gen" in metrics else ("loss",)
-            out.append([float(metrics[name]) for name in names])
+            out.append([float(metrics[name]) for name in LOSSES if name in metrics])
         jax.effects_barrier()
-        np.savez(path, noise=_noise(heard), **given)
+        np.savez(path, **_drawn(game, heard), **given)
         return out
 
 
@@ -75,9 +85,30 @@ def _by_sgd(game: Any, rate: float) -> Any:
 
 def _named(state: Any) -> dict[str, jax.Array]:
     """Every parameter by network and path: `gen/Dense_0/kernel`."""
-    params = state.vae.params if hasattr(state, "vae") else {"gen": state.gen.params, "disc": state.disc.params}
+    if hasattr(state, "vae"):
+        params = state.vae.params
+    else:
+        params = {"gen": state.gen.params, "disc": state.disc.params}
+        if back := getattr(state, "back", ()):
+            params |= {"back_gen": back.gen.params, "back_disc": back.disc.params}
     leaves, _ = jax.tree.flatten_with_path(params)
     return {"/".join(k.key for k in path): leaf for path, leaf in leaves}
+
+
+def _stirred(state: translate.State) -> translate.State:
+    """The state with small kernels drawn in the place of those that are zero."""
+    keys = iter(jax.random.split(jax.random.key(1), 1000))
+
+    def drawn(leaf: jax.Array) -> jax.Array:
+        if leaf.ndim < 2 or leaf.any():
+            return leaf
+        return 0.3 * jax.random.normal(next(keys), leaf.shape) * (leaf.size / leaf.shape[-1]) ** -0.5
+
+    def other(old: Any) -> Any:
+        return old.replace(params=jax.tree.map(drawn, old.params))
+
+    back = state.back and state.back.replace(gen=other(state.back.gen), disc=other(state.back.disc))
+    return state.replace(gen=other(state.gen), disc=other(state.disc), back=back)
 
 
 @dataclass(frozen=True)
@@ -103,10 +134,15 @@ def _overheard(game: Any, heard: dict[str, list[Any]]) -> Any:
     return replace(game, **{name: ear(name) for name in (("gen",) if hasattr(game, "gen") else ("encoder", "decoder"))})
 
 
-def _noise(heard: dict[str, list[Any]]) -> np.ndarray:
-    """[steps, B, Z] standard normal: what the generator was given, or (z - mu) / sigma of an autoencoder."""
+def _drawn(game: Any, heard: dict[str, list[Any]]) -> dict[str, np.ndarray]:
+    """What the steps drew: what the generator was given, `noise` or `source`; or of an autoencoder, standard normal,
+    (z - mu) / sigma."""
+    if isinstance(game, translate.Game):
+        made = isinstance(game, translate.Paired) and game.degrade
+        return {"source": np.stack([x for x, _ in heard["gen"]])} if made else {}
     if "gen" in heard:
-        return np.stack([z for z, _ in heard["gen"]])
+        return {"noise": np.stack([z for z, _ in heard["gen"]])}
     posteriors = [out for _, out in heard["encoder"]]
     latents = [z for z, _ in heard["decoder"]]
-    return np.stack([(z - mu) * np.exp(-0.5 * logvar) for z, (mu, logvar) in zip(latents, posteriors, strict=True)])
+    pairs = zip(latents, posteriors, strict=True)
+    return {"noise": np.stack([(z - mu) * np.exp(-0.5 * logvar) for z, (mu, logvar) in pairs])}

@@ -11,7 +11,8 @@ import numpy as np
 
 import jaxgen
 from benchmarks.protocol import Job
-from jaxgen.config import MLP, MLPVAE, Adversarial, Config, from_dict
+from jaxgen.assemble import domain
+from jaxgen.config import MLP, MLPVAE, Config, Variational, from_dict
 
 
 def config_of(job: Job) -> Config:
@@ -20,20 +21,24 @@ def config_of(job: Job) -> Config:
 
 
 def images(config: Config, n: int) -> np.ndarray:
-    """[n, *shape] float32 in the range of the game: [-1, 1] for a GAN, [0, 1] for a VAE. Mostly dark, as digits are; of
+    """[n, *shape] float32 in the range of the game: [0, 1] for a VAE, else [-1, 1]. Mostly dark, as digits are; of
     levels random tiles, one-hot."""
     rng, shape = np.random.default_rng(0), config.shape
     if config.domain.startswith("levels/"):
         return np.eye(shape[-1], dtype=np.float32)[rng.integers(shape[-1], size=(n, *shape[:-1]))]
     x = rng.random((n, *shape), np.float32) ** 4
-    return 2 * x - 1 if isinstance(config.game, Adversarial) else x
+    return x if isinstance(config.game, Variational) else 2 * x - 1
 
 
 def examples(config: Config, n: int) -> dict[str, np.ndarray]:
-    """`image`, and of a conditional game `label` [n] int32: the classes in turn."""
-    classes = getattr(config.game, "classes", 0)
-    label = {"label": np.arange(n, dtype=np.int32) % classes} if classes else {}
-    return {"image": images(config, n)} | label
+    """`image`; of a conditional game `label` [n] int32: the classes in turn; of a domain that has sources `source`,
+    mostly bright."""
+    batch = {"image": images(config, n)}
+    if classes := getattr(config.game, "classes", 0):
+        batch["label"] = np.arange(n, dtype=np.int32) % classes
+    if shape := domain(config).source(config):
+        batch["source"] = 1 - 2 * np.random.default_rng(1).random((n, *shape), np.float32) ** 4
+    return batch
 
 
 def facts() -> dict[str, Any]:
@@ -51,4 +56,4 @@ def jit_step(step: Callable[..., Any], config: Config) -> Any:
 def interval(config: Config) -> int:
     """Steps after which the work repeats: a lazy penalty's."""
     game = config.game
-    return game.penalty_every if isinstance(game, Adversarial) and game.penalty else 1
+    return 1 if isinstance(game, Variational) or not game.penalty else game.penalty_every

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.protocol import Job
 from benchmarks.worker import Command
-from jaxgen.config import Config, Variational, nearest, to_dict
+from jaxgen.config import Config, nearest, to_dict
 from jaxgen.errors import UserError
 
 
@@ -52,8 +52,8 @@ class Case:
 
 
 def deterministic(case: Case) -> Case:
-    """The case without the noise that two libraries can't share: dropout, augmentation, pixels drawn anew, products in
-    bf16.
+    """The case without the noise that two libraries can't share: dropout, augmentation, pixels drawn anew, fakes of
+    earlier steps, products in bf16.
 
     Of a call of several steps, the step that it repeats.
     """
@@ -65,8 +65,8 @@ def deterministic(case: Case) -> Case:
     model, game = case.config.model, case.config.game
     if hasattr(model, "dropout"):
         model = replace(model, dropout=0.0)
-    quiet: Mapping[str, Any] = {"binarise": False} if isinstance(game, Variational) else {"augment": ""}
-    game = replace(game, **quiet)
+    quiet = {"binarise": False, "augment": "", "pool": 0}
+    game = replace(game, **{name: value for name, value in quiet.items() if hasattr(game, name)})
     return replace(case, config=replace(case.config, model=model, game=game, precision="fp32"))
 
 

@@ -26,5 +26,8 @@ CASES = (
     Case("level_gan", config_named("level_gan_mario")[1], check_rate=0.0005),
     Case("face_gan", config_named("face_gan_olivetti")[1]),
     Case("medical_gan", config_named("medical_gan_xray")[1]),
+    Case("style_transfer_gan", config_named("style_transfer_gan_tiles_unpaired")[1], check_rate=0.0001),
+    Case("style_transfer_gan_paired", config_named("style_transfer_gan_tiles")[1], check_rate=0.0001),
+    Case("super_resolution", config_named("super_resolution")[1], check_rate=0.0001),
     Case("article_encoder_decoder_64", ARTICLE, kind="article", check_rate=0.00003),
 )

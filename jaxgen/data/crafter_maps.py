@@ -29,7 +29,7 @@ def worlds(split: str, data_dir: str = "") -> np.ndarray:
     """
     if split not in SEEDS:
         raise UserError(f"There is no split {split!r}; choose from {', '.join(SEEDS)}.")
-    path = cache_dir(data_dir) / "levels" / f"crafter-{_version()}.npz"
+    path = cache_dir(data_dir) / "levels" / f"crafter-{version()}.npz"
     made = _load(path)
     if made is None:
         with lock(path.with_suffix(".lock")):
@@ -60,7 +60,8 @@ def _library() -> ModuleType:
     return crafter
 
 
-def _version() -> str:
+def version() -> str:
+    """Of the package Crafter."""
     try:
         return importlib.metadata.version("crafter")
     except importlib.metadata.PackageNotFoundError as error:

@@ -4,6 +4,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -30,13 +31,13 @@ def views(split: str, data_dir: str = "") -> dict[str, np.ndarray]:
 
     Cell [r, c] of a map, a tile number of the tileset `crafter`, is what lies in the pixels [8r:8r+8, 8c:8c+8] of its
     picture. The views of each world of `crafter_maps.SEEDS[split]` follow one another: `COUNTS[split]` each, as `draw`
-    makes them. They are made at first use (some twenty seconds) and kept in `cache_dir(data_dir)`, in a file of the
+    makes them. They are made at first use (some thirty seconds) and kept in `cache_dir(data_dir)`, in a file of the
     package's version; a damaged file is made anew. Processes that need it at the same time wait for the one that makes
     it. Raises `UserError` where there is no such split, Crafter is missing or the cache cannot be written.
     """
     if split not in COUNTS:
         raise UserError(f"There is no split {split!r}; choose from {', '.join(COUNTS)}.")
-    path = cache_dir(data_dir) / "levels" / f"crafter-views-{crafter_maps._version()}.npz"
+    path = cache_dir(data_dir) / "levels" / f"crafter-views-{crafter_maps.version()}.npz"
     made = _load(path)
     if made is None:
         with lock(path.with_suffix(".lock")):
@@ -50,19 +51,20 @@ def views(split: str, data_dir: str = "") -> dict[str, np.ndarray]:
 def draw(seed: int, count: int, daylight: float | None = None) -> dict[str, np.ndarray]:
     """{"map": uint8 [count, 8, 8], "image": uint8 [count, 64, 64, 3]}: views of the world of one seed.
 
-    A map has what lies on the ground and nothing else. A picture also shows creatures (cows, zombies and skeletons: those
-    of the new world, after some moves) and the light: `daylight` in [0, 1], night to day, where it is not drawn for
-    each view alike. By night the picture loses colour and has noise towards its edges, as in the game. The player is
-    not in the pictures. Half of the views are anywhere in the world; for the others a kind of tile is drawn first, of
-    those that the world has, and then a cell of it to be seen, or else lava and diamonds would be met too seldom to
-    learn from. Raises `UserError` where Crafter is missing.
+    A map has what lies on the ground and nothing else. A picture also shows creatures, about one cell in 85: the cows,
+    zombies and skeletons of the new world, which move on between two views. It shows the light too: `daylight` in
+    [0, 1], night to day, drawn for each view where it is None. By night a picture loses colour and has noise towards
+    its edges, as in the game. The player is not in the world. Every second view is anywhere in it; for the others a
+    kind of tile is drawn first, of those that the world has, and then a cell of it to be seen: else lava and diamonds
+    would be met too seldom to learn from. Raises `UserError` where Crafter is missing.
     """
     tiles = crafter_maps.world(seed)
     from crafter import Env, engine  # `world` has said what to do where it is missing
 
     env = Env(area=tiles.shape, seed=seed)
     env.reset()
-    world, player = env._world, env._player  # there is no public way to them
+    world: Any = env._world  # there is no public way to it, nor to the player
+    player: Any = env._player
     world.remove(player)
     player.pos = np.array((_AWAY, _AWAY))
     view = engine.LocalView(world, env._textures, (CELLS, CELLS))

@@ -1,21 +1,33 @@
 """Pictures made larger, without noise, without holes: what `degrade` did is undone."""
 
+import jax
 import numpy as np
 from PIL import Image
 
 from jaxgen.config import Config
 from jaxgen.data import images
 from jaxgen.data.cache import cache_dir
-from jaxgen.degrade import Degrade
+from jaxgen.degrade import Degrade, degradation
 from jaxgen.domains import Domain, Found, Raw, Source, _pixels, _translation
 from jaxgen.errors import UserError
+from jaxgen.latent import numbered_keys
 from jaxgen.metrics.classifier import Classifier, classifier
 from jaxgen.metrics.kernel import kid
-from jaxgen.metrics.pca import PCA, pca
 from jaxgen.metrics.restoration import psnr
 
 SEED = 0
 """Of the noise and the holes of held-out pictures."""
+CROP = 32
+"""Pixels along the side of what the features are of; larger pictures are cut up."""
+FEATURE_STEPS = 1500
+DAMAGE = (
+    ("downsample-2", "bicubic"),
+    ("downsample-4", "bicubic"),
+    ("noise-25", "noisy"),
+    ("noise-25", "median3"),
+    ("holes-15", "mean_fill"),
+)
+"""What the network of the features tells apart: how pictures were spoilt, and by what rule mended."""
 
 
 def networks(cfg: Config, axis_name: str | None):
@@ -34,9 +46,8 @@ def measure(run: Source, train: Raw, heldout: Raw) -> Found:
     extractor = features(run.config)
     x = run.sources(_pixels.to_batch(heldout), SEED)
     made = _pixels.to_raw(run.translate(x, SEED))
-    found: Found = {"extractor": type(extractor).__name__.lower(), "extractor_hash": extractor.hash}
-    if isinstance(extractor, Classifier):
-        found["extractor_accuracy"] = extractor.heldout_accuracy
+    found: Found = {"extractor": "classifier of damage", "extractor_hash": extractor.hash}
+    found["extractor_accuracy"] = extractor.heldout_accuracy
     found |= compared(made, heldout["image"], extractor)
     spoil = _translation.degrade(run.config)
     assert spoil
@@ -45,23 +56,47 @@ def measure(run: Source, train: Raw, heldout: Raw) -> Found:
     return found
 
 
-def features(cfg: Config) -> Classifier | PCA:
-    """A classifier of the training data's labels, of the photographs which one a patch is from; where there are none,
-    principal components, which see little of what is fine."""
-    train, alike = (
-        images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download) for split in ("train", "validation")
-    )
-    if "label" not in train or train["label"].max() < 1:
-        return pca(train["image"])
+def features(cfg: Config) -> Classifier:
+    """A classifier of what was done to a crop of a training picture: nothing, or one of `DAMAGE`.
+
+    A classifier of what pictures show does not do: in its features holes filled with a mean were as near to true
+    pictures as those to each other (KID -.016 +- .033), and so was what had been halved and enlarged (.017 +- .040).
+    """
+    images_of, labels_of = [], []
+    for split in ("train", "validation"):
+        true = images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)["image"]
+        kinds = [crops(true)] + [crops(damaged(true, *how)) for how in DAMAGE]
+        images_of.append(np.concatenate(kinds))
+        labels_of.append(np.repeat(np.arange(len(kinds), dtype=np.int32), [len(k) for k in kinds]))
     folder = cache_dir(cfg.data_dir) / "classifiers"
-    return classifier(train["image"], train["label"], alike["image"], alike["label"], folder)
+    return classifier(images_of[0], labels_of[0], images_of[1], labels_of[1], folder, steps=FEATURE_STEPS)
 
 
-def compared(made: np.ndarray, truth: np.ndarray, extractor: Classifier | PCA) -> Found:
+def damaged(true: np.ndarray, spoil: str, rule: str) -> np.ndarray:
+    """uint8 [N, H, W, C], spoilt and mended by a rule of `classical`."""
+    how = degradation(spoil)
+    batch = _pixels.to_batch({"image": true})["image"]
+    x = np.asarray(jax.jit(how)(batch, numbered_keys(jax.random.key(SEED + 1), len(true))))
+    return classical(x, how)[rule]
+
+
+def crops(pictures: np.ndarray) -> np.ndarray:
+    """uint8 [N, H, W, C] -> [N n, CROP, CROP, C], n of each in turn; as they are where the sides are no multiples."""
+    n, height, width, channels = pictures.shape
+    if height % CROP or width % CROP:
+        return pictures
+    cut = pictures.reshape(n, height // CROP, CROP, width // CROP, CROP, channels)
+    return cut.swapaxes(2, 3).reshape(-1, CROP, CROP, channels)
+
+
+def compared(made: np.ndarray, truth: np.ndarray, extractor: Classifier) -> Found:
     """`psnr`, the mean over the pictures in dB; `kid` between restored pictures and true ones: the mean of two, each of
     one half of the restored and the other half of the true, as a picture and its own truth are not independent."""
-    of, real = extractor.features(made), extractor.features(truth)
-    halves = [kid(of[i::2], real[1 - i :: 2]) for i in (0, 1)]
+
+    def seen(pictures: np.ndarray) -> np.ndarray:
+        return extractor.features(crops(pictures))
+
+    halves = [kid(seen(made[i::2]), seen(truth[1 - i :: 2])) for i in (0, 1)]
     distance, error = (float(np.mean(numbers)) for numbers in zip(*halves, strict=True))
     return {"psnr": float(psnr(made, truth).mean()), "kid": distance, "kid_error": error}
 

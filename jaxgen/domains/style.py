@@ -5,11 +5,15 @@ import numpy as np
 from jaxgen.config import Config, Paired
 from jaxgen.data import two_sets
 from jaxgen.data.cache import cache_dir
+from jaxgen.data.order import permutation
 from jaxgen.domains import Domain, Found, Raw, Source, _pixels, _translation
 from jaxgen.errors import UserError
 from jaxgen.metrics.classifier import Classifier, classifier
 from jaxgen.metrics.kernel import kid
 from jaxgen.types import Split
+
+ORDER = (0, 8)
+"""Seeds of the order of unpaired training data."""
 
 
 def networks(cfg: Config, axis_name: str | None):
@@ -19,8 +23,15 @@ def networks(cfg: Config, axis_name: str | None):
 
 
 def load(cfg: Config, split: Split) -> Raw:
-    """`source` and `image`; partners in a paired game."""
-    return two_sets.load(cfg.data, cfg.shape, split, isinstance(cfg.game, Paired), cfg.data_dir, cfg.download)
+    """`source` and `image`: partners in a paired game. In an unpaired one nobody is beside its partner in training,
+    even where the data have pairs: both come in an order that sees to it."""
+    paired = isinstance(cfg.game, Paired)
+    raw = two_sets.load(cfg.data, cfg.shape, split, paired, cfg.data_dir, cfg.download)
+    if paired or split != "train":
+        return raw
+    # By one place on, all in a random order: a plain permutation leaves one in its place, on average.
+    order = permutation(len(raw["image"]), ORDER)
+    return {"source": raw["source"][order], "image": raw["image"][np.roll(order, 1)]}
 
 
 def source(cfg: Config) -> tuple[int, ...]:

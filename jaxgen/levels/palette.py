@@ -15,7 +15,7 @@ _COLOURS = {
     "lava": 0xF05A1A,
     "coal": 0x1E1E24,
     "iron": 0xE3B7A0,
-    "diamond": 0xFFFFFF,
+    "diamond": 0x6FEFEA,
 }
 _HEX = np.array([_COLOURS[name] for name in TILESETS["crafter"].names])
 

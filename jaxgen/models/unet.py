@@ -5,6 +5,7 @@ Departures: no normalisation, so that what stands at a place depends on its surr
 away, and pictures of any size can be made of tiles without seams; and what the network makes is added to its input.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -19,7 +20,8 @@ from jaxgen.types import Array
 
 
 class UNet(nn.Module):
-    """x [B, H, W, I] -> [B, scale H, scale W, channels], about in [-1, 1]; height and width multiples of `stride`.
+    """x [B, H, W, I] -> [B, scale H, scale W, channels], about in [-1, 1]; height and width multiples of `stride`,
+    two times or more.
 
     `widths` are the channels of each resolution, the coarsest first, each twice the one before; `blocks` says how many
     there are at each on the way down, and on the way up; its last number holds for all finer ones. The finest
@@ -41,7 +43,7 @@ class UNet(nn.Module):
     def stride(self) -> int:
         """Heights and widths of inputs are multiples of it."""
         whole = self.patch << (len(self.widths) - 1)
-        return max(1, whole // self.scale)
+        return whole // math.gcd(whole, self.scale)
 
     @property
     def reach(self) -> int:

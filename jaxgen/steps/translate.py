@@ -17,7 +17,7 @@ from flax import struct
 from jaxgen.augment import Augment
 from jaxgen.axes import example_keys, mean_over
 from jaxgen.critic import update_critic
-from jaxgen.latent import numbered_keys, prior
+from jaxgen.latent import numbered_keys, prior, prior_map
 from jaxgen.losses.adversarial import Loss
 from jaxgen.losses.penalties import Penalty
 from jaxgen.losses.reconstruction import l1
@@ -45,6 +45,7 @@ class Paired:
     l1: float = 100.0  # weight of the mean absolute difference
     adversarial: float = 1.0  # weight of the critic's loss in the generator's; 0 leaves the critic out of it
     z_dim: int = 0  # > 0: the generator gets noise too, and several y fit one x
+    z_map: bool = False  # the noise is [B, H, W, Z], a latent at each place of x (`latent.prior_map`), not [B, Z]
     degrade: Degrade | None = None  # makes x from y; else x is the batch's `source`
     augment: Augment | None = None  # of x and y together, before both networks: only where they have one size
     augment_p: float = 1.0
@@ -115,8 +116,7 @@ def init(key: Array, batch: Batch, game: Game) -> State:
     y, zero = batch["image"][:1], jnp.zeros((), jnp.int32)
     if isinstance(game, Paired):
         x = batch["source"][:1] if game.degrade is None else game.degrade(y, numbered_keys(key, 1))
-        noise = (jnp.zeros((1, game.z_dim)),) if game.z_dim else ()
-        gen = player(game.gen, game.gen_tx, gen_key, x, *noise)
+        gen = player(game.gen, game.gen_tx, gen_key, x, *_noise(x, numbered_keys(key, 1), game))
         disc = player(game.disc, game.disc_tx, disc_key, y, x)
         return State(zero, key, gen, disc, copy((gen.params, gen.stats)), jnp.copy(zero))
     x = batch["source"][:1]
@@ -151,7 +151,7 @@ def translate(state: State, x: Array, keys: Array, game: Game, back: bool = Fals
     an unpaired game, y -> x."""
     if isinstance(game, Unpaired):
         return evaluate(game.gen, state.ema[1 if back else 0], x)
-    return evaluate(game.gen, state.ema, x, *((prior(keys, game.z_dim),) if game.z_dim else ()))
+    return evaluate(game.gen, state.ema, x, *_noise(x, keys, game))
 
 
 def sources(batch: Batch, keys: Array, game: Game) -> Array:
@@ -184,7 +184,7 @@ def _paired_step(state: State, batch: Batch, game: Paired, axis_name: str | None
     n = len(batch["image"])
     keys = partial(example_keys, n=n, axis_name=axis_name)
     x, y = _pairs(batch, keys(x_key), game)
-    noise = (prior(keys(z_key), game.z_dim),) if game.z_dim else ()
+    noise = _noise(x, keys(z_key), game)
 
     # One forward pass of the generator serves both updates; `pull` carries its gradient.
     fake, pull, stats = jax.vjp(
@@ -265,6 +265,13 @@ def _unpaired_step(state: State, batch: Batch, game: Unpaired, axis_name: str | 
         back=Back(back, discs[1], (pools[0], pools[1])),
     )
     return new, metrics | parts
+
+
+def _noise(x: Array, keys: Array, game: Paired) -> tuple[Array, ...]:
+    """What the generator gets beside x."""
+    if not game.z_dim:
+        return ()
+    return (prior_map(keys, x.shape[1:3], game.z_dim) if game.z_map else prior(keys, game.z_dim),)
 
 
 def _pairs(batch: Batch, keys: Array, game: Paired) -> tuple[Array, Array]:

@@ -125,10 +125,10 @@ class Generator(nn.Module):
                 up = bilinear((height, width), channels_last)
                 chain += [(f"Dense_{i}", dense), (f"up_{i}", up)]
                 height, width = 2 * height, 2 * width
-            for _ in range(_at(model["blocks"], i)):
+            for _ in range(blocks_at(model["blocks"], i)):
                 chain.append((f"Block_{made}", Block(channels, channels_last, model["norm"], model["z_dim"] + classes)))
                 made += 1
-        self._chain, self._made = _named(self, chain), made
+        self._chain, self._made = named(self, chain), made
         self.Conv_0 = nn.Conv2d(widths[-1], shape[2] * self._patch**2, 3, padding=1)
 
     def forward(self, z, *label):
@@ -137,7 +137,7 @@ class Generator(nn.Module):
     def _features(self, z, *label):
         """[B, C, H, W] at the size of the output."""
         condition = torch.cat([z, F.one_hot(label[0], self._classes).to(z.dtype)], 1) if label else z
-        return _through(self, self._chain, self.Dense_0(condition), condition)
+        return through(self, self._chain, self.Dense_0(condition), condition)
 
     def _last(self, h):
         return self.Conv_0(leaky_relu(h)).float()
@@ -166,7 +166,7 @@ class LevelGenerator(Generator):
             never = torch.zeros(tiles, 1, 1, device=DEVICE)
             never[list(placed)] = -torch.inf
             self._never, self._kinds = never, torch.eye(tiles, device=DEVICE)[list(placed)].T
-        self._ends = _named(self, layers)
+        self._ends = named(self, layers)
 
     def forward(self, z, *label):
         h = self._features(z)
@@ -183,19 +183,19 @@ class LevelGenerator(Generator):
         return rest * (1 - maps.sum(1)).view(-1, 1, *rest.shape[2:]) + pieces
 
 
-def _at(blocks: Sequence[int], i: int) -> int:
+def blocks_at(blocks: Sequence[int], i: int) -> int:
     """How many at the i-th resolution: the last number holds for all finer ones."""
     return blocks[min(i, len(blocks) - 1)]
 
 
-def _named(network: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> tuple[str, ...]:
+def named(network: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> tuple[str, ...]:
     """The names of the layers, which become `network`'s."""
     for name, layer in layers:
         setattr(network, name, layer)
     return tuple(name for name, _ in layers)
 
 
-def _through(network: nn.Module, names: Sequence[str], h: Tensor, *condition: Tensor) -> Tensor:
+def through(network: nn.Module, names: Sequence[str], h: Tensor, *condition: Tensor) -> Tensor:
     """One layer after the other; blocks are told the condition."""
     for name in names:
         layer = getattr(network, name)
@@ -236,19 +236,19 @@ class Critic(nn.Module):
                 chain += [(f"down_{dense}", down)]
                 chain += [(f"Dense_{dense}", Dense(widths[i + 1], channels, channels_last, bias=False))]
                 height, width, dense = -(-height // 2), -(-width // 2), dense + 1
-            for _ in range(_at(model["blocks"], i)):
+            for _ in range(blocks_at(model["blocks"], i)):
                 chain.append((f"Block_{made}", Block(channels, channels_last)))
                 made += 1
-        self._chain, features = _named(self, chain), widths[0]
+        self._chain, features = named(self, chain), widths[0]
         self.where = nn.Parameter(torch.randn(height, width, features) * (height * width) ** -0.5)
         heads = [nn.Linear(features + inputs, features), nn.Linear(features, features)] * totals
         heads.append(nn.Linear(features, 1))
-        self._heads = _named(self, [(f"Dense_{dense + i}", head) for i, head in enumerate(heads)])
+        self._heads = named(self, [(f"Dense_{dense + i}", head) for i, head in enumerate(heads)])
         if classes:
             self.Embed_0 = nn.Embedding(classes, features)
 
     def forward(self, x, *label):
-        h = _through(self, self._chain, self.Conv_0(F.pixel_unshuffle(x, self._patch)))
+        h = through(self, self._chain, self.Conv_0(F.pixel_unshuffle(x, self._patch)))
         where = self.where.permute(2, 0, 1)
         features = (leaky_relu(h) * (where if self._channels_last else where.contiguous())).sum((2, 3))
         if self._totals:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.peers.torch import device, networks, residual
+from benchmarks.peers.torch import device, networks, residual, unet
+from benchmarks.peers.torch.degrade import degradation
 from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.gan import GANStep
+from benchmarks.peers.torch.translate import PairedStep, UnpairedStep
 from benchmarks.peers.torch.vae import VAEStep
 from benchmarks.protocol import Job
 from jaxgen.levels.tiles import TILESETS
@@ -24,31 +26,33 @@ class TorchStep:
         if sgd:
             device.exact()
         model, self._shape = config["model"], config["shape"]
-        self._conv = model["type"] in ("Conv", "ConvVAE", "Residual")
+        self._conv = model["type"] in ("Conv", "ConvVAE", "Residual", "UNet")
         self._channels_last = self._conv and job["variant"] != "eager"
-        how = {"variant": job["variant"], "precision": config["precision"], "sgd": sgd}
-        game = config["game"]
+        game, how = config["game"], {"variant": job["variant"], "precision": config["precision"], "sgd": sgd}
+        self._beside: tuple[torch.Tensor | None, ...] = (None,)  # what a step is given: nothing makes it draw its own
+        self._spoil = degradation(game["degrade"]) if game.get("degrade") else None
         self._refuse(model, game)
         if game["type"] == "Adversarial":
             gen, disc = self._residual_pair(config) if model["type"] == "Residual" else self._pair(model)
             joint = model["type"] != "Conv"  # batch normalisation in the critic mixes examples
             self._step: Any = GANStep(gen, disc, game, model["z_dim"], joint=joint, **how)
             self._networks = {"gen": gen, "disc": disc}
+        elif model["type"] == "UNet":
+            self._step = self._translation(config, how)
         else:
             encoder, decoder = self._autoencoder(model)
             self._step = VAEStep(encoder, decoder, game, **how)
             self._networks = {"encoder": encoder, "decoder": decoder}
-        self._load = residual.load if model["type"] == "Residual" else networks.load
+        self._load = residual.load if model["type"] in ("Residual", "UNet") else networks.load
         self._x = self._placed(images(config))
-        self._label: tuple[torch.Tensor, ...] = ()
         if classes := game.get("classes"):
-            self._label = (torch.arange(config["batch"], device=DEVICE) % classes,)
+            self._beside = (None, torch.arange(config["batch"], device=DEVICE) % classes)
         self.unit = game.get("penalty_every", 1)
         self.facts = device.facts()
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
-            self._step(self._x, None, *self._label)
+            self._step(self._x, *self._beside)
         device.finish()
 
     def costs(self) -> dict[str, Any]:
@@ -59,9 +63,17 @@ class TorchStep:
             arrays = dict(given)
         for name, network in self._networks.items():
             self._load(network, arrays, name)
-        x, noise = self._placed(arrays["x"]), torch.from_numpy(arrays["noise"]).to(DEVICE)
-        label = [torch.from_numpy(arrays["label"]).to(DEVICE).long()] if "label" in arrays else []
-        return [[float(loss) for loss in self._step(x, noise[i], *label)] for i in range(steps)]
+        x = self._placed(arrays["x"])
+        return [[float(loss) for loss in self._step(x, *self._given(arrays, i))] for i in range(steps)]
+
+    def _given(self, arrays: Mapping[str, np.ndarray], i: int) -> tuple[torch.Tensor | None, ...]:
+        """What the i-th step of a check is given: what ours drew, unless it comes out the same when it is made here."""
+        if "noise" in arrays:
+            label = [torch.from_numpy(arrays["label"]).to(DEVICE).long()] if "label" in arrays else []
+            return torch.from_numpy(arrays["noise"][i]).to(DEVICE), *label
+        if self._spoil and not self._spoil.random:
+            return (None,)
+        return (self._placed(arrays["source"][i] if self._spoil else arrays["source"]),)
 
     @staticmethod
     def _refuse(model: Mapping[str, Any], game: Mapping[str, Any]) -> None:
@@ -104,6 +116,26 @@ class TorchStep:
             networks.conv_critic(model, self._shape, self._channels_last),
         )
 
+    def _translation(self, config: dict[str, Any], how: dict[str, Any]) -> PairedStep | UnpairedStep:
+        """The step, which makes its networks known and where need be has sources beside its images."""
+        game, model, last = config["game"], config["model"], self._channels_last
+        paired, spoil, channels = game["type"] == "Paired", self._spoil, self._shape[2]
+        seen = 2 * channels + bool(spoil and spoil.masked) if paired else channels
+        pairs = [
+            self._formatted(
+                unet.UNet(model, self._shape, spoil, last), unet.PatchCritic(model, self._shape[:2], seen, last)
+            )
+            for _ in range(1 if paired else 2)
+        ]
+        self._networks = dict(zip(("gen", "disc"), pairs[0], strict=True))
+        if not spoil:
+            self._beside = (self._placed(sources(config)),)
+        if paired:
+            return PairedStep(*pairs[0], game, spoil, **how)
+        self._networks |= dict(zip(("back_gen", "back_disc"), pairs[1], strict=True))
+        gens, discs = zip(*pairs, strict=True)
+        return UnpairedStep(gens, discs, game, last, **how)
+
     def _autoencoder(self, model: dict[str, Any]) -> tuple[torch.nn.Module, torch.nn.Module]:
         if model["type"] == "MLPVAE":
             size, widths = int(np.prod(self._shape)), model["widths"]
@@ -127,7 +159,12 @@ def images(config: Mapping[str, Any]) -> np.ndarray:
     if config["domain"].startswith("levels/"):
         return np.eye(shape[2])[rng.integers(shape[2], size=(config["batch"], *shape[:2]))]
     x = rng.random((config["batch"], *shape)) ** 4  # mostly dark, as digits are
-    return 2 * x - 1 if config["game"]["type"] == "Adversarial" else x
+    return x if config["game"]["type"] == "Variational" else 2 * x - 1
+
+
+def sources(config: Mapping[str, Any]) -> np.ndarray:
+    """[B, H, W, C]: as those of `benchmarks.ours.system.examples`."""
+    return 1 - 2 * np.random.default_rng(1).random((config["batch"], *config["shape"])) ** 4
 
 
 build = TorchStep

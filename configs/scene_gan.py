@@ -1,0 +1,22 @@
+"""x"""
+
+from jaxgen.config import Adam, Config, Loop, Paired, Spade
+
+
+def get_config() -> Config:
+    return Config(
+        domain="scenes",
+        model=Spade(z_dim=16, gen=(128, 96, 64), disc=(128, 96, 64), hidden=64, patch=2),
+        game=Paired(
+            gen=Adam(lr=4e-4, b1=0.0, b2=0.99, decay=3000),
+            disc=Adam(lr=4e-4, b1=0.0, b2=0.99, decay=3000),
+            l1=0.0,
+            penalty="r1+r2",
+            penalty_weight=0.05,
+            penalty_every=8,
+        ),
+        data="crafter_views",
+        shape=(64, 64, 3),
+        batch=12,
+        loop=Loop(steps=3000, sample_every=500, save_every=500),
+    )

@@ -1,0 +1,25 @@
+"""x"""
+
+from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
+
+
+def get_config() -> Config:
+    return Config(
+        domain="sprites",
+        model=Residual(z_dim=64, gen=(128, 128, 96), disc=(128, 128, 96), norm="batch", patch=2),
+        game=Adversarial(
+            loss="relativistic",
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3000),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3000),
+            penalty="r1+r2",
+            penalty_weight=0.05,
+            penalty_every=8,
+            classes=10,
+            augment="translation+flip",
+            augment_p=0.3,
+        ),
+        data="dcss-sprites.npz",
+        shape=(32, 32, 3),
+        batch=32,
+        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
+    )
