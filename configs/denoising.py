@@ -1,4 +1,7 @@
-"""x"""
+"""Photographs without white noise of 25 grey levels (scikit-image's and scikit-learn's pictures).
+
+jaxgen train configs/denoising.py
+"""
 
 from jaxgen.config import Adam, Config, Loop, Paired, UNet
 

@@ -1,4 +1,7 @@
-"""x"""
+"""Photographs with free-form holes filled (scikit-image's and scikit-learn's pictures).
+
+jaxgen train configs/inpainting.py
+"""
 
 from jaxgen.config import Adam, Config, Loop, Paired, UNet
 

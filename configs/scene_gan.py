@@ -1,4 +1,7 @@
-"""x"""
+"""64x64 scenes of the game Crafter from maps of what lies where: half of gate 10.
+
+jaxgen train configs/scene_gan.py
+"""
 
 from jaxgen.config import Adam, Config, Loop, Paired, Spade
 

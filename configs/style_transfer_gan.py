@@ -1,4 +1,7 @@
-"""x"""
+"""64x64 patches of photographs into gravel and back, without pairs (scikit-image's and scikit-learn's pictures).
+
+jaxgen train configs/style_transfer_gan.py
+"""
 
 from jaxgen.config import Adam, Config, Loop, UNet, Unpaired
 

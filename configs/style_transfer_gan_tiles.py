@@ -1,4 +1,7 @@
-"""x"""
+"""32x32 tiles of Dungeon Crawl into redrawn ones, from pairs: half of gate 8.
+
+jaxgen train configs/style_transfer_gan_tiles.py --data path/to/folder
+"""
 
 from jaxgen.config import Adam, Config, Loop, Paired, UNet
 

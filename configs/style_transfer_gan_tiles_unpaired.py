@@ -1,4 +1,7 @@
-"""x"""
+"""32x32 tiles of Dungeon Crawl into redrawn ones and back, without pairs: half of gate 8.
+
+jaxgen train configs/style_transfer_gan_tiles_unpaired.py --data path/to/folder
+"""
 
 from jaxgen.config import Adam, Config, Loop, UNet, Unpaired
 

@@ -1,4 +1,7 @@
-"""x"""
+"""Photographs twice as large (scikit-image's and scikit-learn's pictures).
+
+jaxgen train configs/super_resolution.py
+"""
 
 from jaxgen.config import Adam, Config, Loop, Paired, UNet
 

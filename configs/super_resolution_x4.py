@@ -1,4 +1,7 @@
-"""x"""
+"""Photographs four times as large (scikit-image's and scikit-learn's pictures).
+
+jaxgen train configs/super_resolution_x4.py
+"""
 
 from jaxgen.config import Adam, Config, Loop, Paired, UNet
 

@@ -57,11 +57,12 @@ class Trained:
         """The critic's logits [N] of x [N, ...], which lie in the range of the model's outputs."""
         return self._in_chunks(self._criticise, x, self._labels(len(x), label))
 
-    def translate(self, x: np.ndarray, seed: int, back: bool = False) -> np.ndarray:
+    def translate(self, x: np.ndarray, seed: int, back: bool = False, chunk: int = CHUNK) -> np.ndarray:
         """Model outputs [N, ...] for sources x [N, ...] in the range that the step takes, of a game that translates;
-        `back`: the other way. Noise, where the game has any, is that of `latents`; N of one shape make one compile."""
+        `back`: the other way. Noise, where the game has any, is by the seed and the place in x; each shape of x takes a
+        compile. `chunk` of them pass at a time: few of a large picture's tiles."""
         keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), len(x))))
-        return self._in_chunks(self._translate[back], x, None, keys=keys)
+        return self._in_chunks(self._translate[back], x, None, chunk, keys=keys)
 
     def sources(self, batch: Batch, seed: int) -> np.ndarray:
         """x [N, ...] of a batch of the game: what it brings, or what the game makes of its images."""
@@ -102,15 +103,20 @@ class Trained:
         return jax.jit(partial(assemble.steps(self.config).criticise, game=self.game))
 
     def _in_chunks(
-        self, function: Callable[..., Any], x: np.ndarray, label: np.ndarray | None, **more: np.ndarray
+        self,
+        function: Callable[..., Any],
+        x: np.ndarray,
+        label: np.ndarray | None,
+        chunk: int = CHUNK,
+        **more: np.ndarray,
     ) -> np.ndarray:
         """function(state, x, label=label), the last chunk filled up with its first example."""
         given = {"x": x} | ({} if label is None else {"label": label}) | more
         parts = []
-        for start in range(0, len(x), CHUNK):
-            part = {name: np.asarray(a[start : start + CHUNK]) for name, a in given.items()}
+        for start in range(0, len(x), chunk):
+            part = {name: np.asarray(a[start : start + chunk]) for name, a in given.items()}
             rows = len(part["x"])
-            part = {name: np.concatenate([a, np.repeat(a[:1], CHUNK - rows, axis=0)]) for name, a in part.items()}
+            part = {name: np.concatenate([a, np.repeat(a[:1], chunk - rows, axis=0)]) for name, a in part.items()}
             out = function(self.state, part.pop("x"), **part)
             parts.append(np.asarray(out)[:rows])
         return np.concatenate(parts)

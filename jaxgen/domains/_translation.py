@@ -129,7 +129,7 @@ def own(run: Source, options: TranslateOptions) -> np.ndarray:
         x = x.astype(np.float32) / 127.5 - 1
     gen, _ = networks(run.config, None)
     made = tiling.translate(
-        x, lambda one: run.translate(one, options.seed, options.back), gen.stride, gen.reach, gen.scale
+        x, lambda one: run.translate(one, options.seed, options.back, chunk=1), gen.stride, gen.reach, gen.scale
     )
     return _pixels.to_raw(made)
 

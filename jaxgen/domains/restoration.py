@@ -20,6 +20,8 @@ SEED = 0
 CROP = 32
 """Pixels along the side of what the features are of; larger pictures are cut up."""
 FEATURE_STEPS = 1500
+LEAST = 12
+"""Fewest held-out pictures: each half of their crops has to have a distribution."""
 DAMAGE = (
     ("downsample-2", "bicubic"),
     ("downsample-4", "bicubic"),
@@ -43,6 +45,8 @@ def load(cfg: Config, split):
 
 def measure(run: Source, train: Raw, heldout: Raw) -> Found:
     """What `compared` says of the restored held-out pictures, and of what takes no learning (`classical`)."""
+    if len(heldout["image"]) < LEAST:
+        raise UserError(f"{len(heldout['image'])} held-out pictures are too few to be measured by; hold out {LEAST}.")
     extractor = features(run.config)
     x = run.sources(_pixels.to_batch(heldout), SEED)
     made = _pixels.to_raw(run.translate(x, SEED))

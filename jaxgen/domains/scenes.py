@@ -147,7 +147,7 @@ def sample(run: Source, options: SceneOptions, folder: epath.Path) -> list[epath
         raise UserError(f"--out {path} must end in .png or .npz (arrays), or be a folder.")
     maps = read_map(Path(options.map).expanduser())[None] if options.map else run.examples()["source"][:8]
     x = np.repeat(np.asarray(one_hot(maps)), options.num, axis=0)
-    made = _pixels.to_raw(run.translate(x, options.seed))
+    made = _pixels.to_raw(run.translate(x, options.seed, chunk=options.num))
     made = made.reshape(len(maps), options.num, *made.shape[1:])
     if path.suffix == ".npz":
         return [preview.write_npz(path, map=maps, image=made)]

@@ -111,15 +111,15 @@ class Pool(struct.PyTreeNode):
 
 
 def init(key: Array, batch: Batch, game: Game) -> State:
-    """A new state. `batch` gives shapes only: `image` [B, ...] and, where the game does not make it, `source`."""
+    """A new state. `batch` gives shapes only: `image` [B, ...] and, where the game does not make it, `source`. Raises
+    ValueError where that is missing."""
     gen_key, disc_key, back_key, key = jax.random.split(key, 4)
     y, zero = batch["image"][:1], jnp.zeros((), jnp.int32)
+    x = sources({name: a[:1] for name, a in batch.items()}, numbered_keys(key, 1), game)
     if isinstance(game, Paired):
-        x = batch["source"][:1] if game.degrade is None else game.degrade(y, numbered_keys(key, 1))
         gen = player(game.gen, game.gen_tx, gen_key, x, *_noise(x, numbered_keys(key, 1), game))
         disc = player(game.disc, game.disc_tx, disc_key, y, x)
         return State(zero, key, gen, disc, copy((gen.params, gen.stats)), jnp.copy(zero))
-    x = batch["source"][:1]
     gen = player(game.gen, game.gen_tx, gen_key, x)
     disc = player(game.disc, game.disc_tx, disc_key, y)
     gen_key, disc_key = jax.random.split(back_key)

@@ -15,7 +15,7 @@ from benchmarks.protocol import by_kind
 from benchmarks.suites import Case
 from benchmarks.worker import Worker
 from jaxgen import parallel, train
-from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Loop, Variational
+from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Loop, Paired, UNet, Unpaired, Variational
 from jaxgen.data import synthetic
 
 SHAPE = (8, 8, 1)
@@ -54,6 +54,20 @@ def test_flops_count_a_lazy_penalty_as_often_as_it_comes():
     assert always > 1.1 * plain
     assert flops(penalty="r1", penalty_every=4) == pytest.approx(plain + (always - plain) / 4)
     assert cost.step_flops(replace(GAN, game=Adversarial(critic_steps=4))) is None
+
+
+@pytest.mark.parametrize("rules", [Paired, Unpaired])
+def test_flops_of_a_translation_count_its_penalty_so_too(rules):
+    config = Config("style", UNet(gen=(8, 4), disc=(8, 4)), rules(), shape=SHAPE, batch=4)
+
+    def flops(**changes):
+        found = cost.step_flops(replace(config, game=rules(**changes)))
+        assert found
+        return found
+
+    plain, always = flops(), flops(penalty="r1")
+    assert always > 1.05 * plain
+    assert flops(penalty="r1", penalty_every=4) == pytest.approx(plain + (always - plain) / 4)
 
 
 def test_flops_that_a_backend_does_not_count_are_not_known(monkeypatch):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,8 @@ from benchmarks.ours import system
 from benchmarks.protocol import by_kind
 from benchmarks.suites import Case, deterministic
 from jaxgen.assemble import build
-from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Residual, Variational
+from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Paired, Residual, UNet, Unpaired, Variational
+from jaxgen.degrade import degradation
 
 build_job = by_kind("benchmarks.ours")
 SHAPE = (8, 8, 1)
@@ -34,6 +37,11 @@ LEVELS = Config(
     shape=(4, 6, 7),
     batch=4,
 )
+NETWORKS = UNet(gen=(8, 4), disc=(8, 4))
+RULES = {"penalty": "r1", "penalty_every": 2}
+RESTORED = Config("restoration", NETWORKS, Paired(degrade="downsample-2", **RULES), shape=SHAPE, batch=4)
+PAIRS = Config("style", NETWORKS, Paired(augment="flip", **RULES), shape=SHAPE, batch=4)
+TWO_SETS = Config("style", NETWORKS, Unpaired(loss="relativistic", pool=3, **RULES), shape=SHAPE, batch=4)
 VAE = Config(domain="image", model=MLPVAE(z_dim=3, widths=(8,)), game=Variational(binarise=True), shape=SHAPE, batch=4)
 
 
@@ -97,9 +105,15 @@ def test_a_peer_is_given_the_labels_too(tmp_path):
     assert abs(losses[0][0] - loss(1 - label)) > 1e-4
 
 
-@pytest.mark.parametrize(("config", "kind"), [(LEVELS, ("step", {})), (CLASSES, ("call", {"steps_per_call": 2}))])
-def test_tiles_and_labels_go_through_a_step(config, kind):
+CALL = ("call", {"steps_per_call": 2})
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"), [(LEVELS, ("step", {})), (CLASSES, CALL), (RESTORED, ("step", {})), (TWO_SETS, CALL)]
+)
+def test_tiles_labels_and_sources_go_through_a_step(config, kind):
     contestant = build_job(Case("residual", config, *kind).job())
+    assert contestant.unit == (1 if config is LEVELS else 2)
     contestant.run(2)
     assert int(contestant._state.step) == 2
 
@@ -116,6 +130,69 @@ def test_what_a_peer_is_given_is_what_the_vae_drew(tmp_path):
     log_likelihood = (x * logits - np.logaddexp(0, logits)).sum((1, 2, 3))
     kl = 0.5 * (np.exp(logvar) + mu**2 - 1 - logvar).sum(1)
     assert losses[0] == [pytest.approx(float((kl - log_likelihood).mean()), rel=1e-6)]
+
+
+def played(config, tmp_path, steps=2):
+    """(losses, what a peer is given, the game)."""
+    case = deterministic(Case("translation", config))
+    losses = build_job(case.job(check=True)).losses(steps, str(tmp_path / "given.npz"))
+    return losses, dict(np.load(tmp_path / "given.npz")), build(system.config_of(case.job())).game
+
+
+def run(module, given, prefix, *inputs):
+    return np.array(module.apply(nested(given, prefix), *inputs, train=False))
+
+
+def relativistic(given, game, prefix, real, fake, *beside):
+    real, fake = (run(game.disc, given, prefix, y, *beside) for y in (real, fake))
+    return float(np.log1p(np.exp(fake - real)).mean())
+
+
+def test_what_a_peer_is_given_is_what_was_restored(tmp_path):
+    losses, given, game = played(RESTORED, tmp_path)
+    x, y = given["source"], given["x"]
+    np.testing.assert_allclose(
+        x, [degradation("downsample-2")(y, jax.random.split(jax.random.key(0), 4))] * 2, atol=1e-6
+    )
+    fake = run(game.gen, given, "gen", x[0])
+    assert losses[0][2] == pytest.approx(np.abs(fake - y).mean(), abs=1e-6)
+    assert losses[0][0] == pytest.approx(relativistic(given, game, "disc", y, fake, x[0]), abs=1e-6)
+    assert len(losses) == 2
+    assert losses[0] != losses[1]
+
+
+def test_a_peer_is_given_the_noise_of_each_step(tmp_path):
+    noisy = replace(RESTORED, game=Paired(degrade="noise-25"))
+    losses, given, game = played(noisy, tmp_path)
+    x, y = given["source"], given["x"]
+    assert x.shape == (2, *y.shape)
+    assert np.abs(x[0] - x[1]).max() > 0.1
+    assert losses[0][2] == pytest.approx(np.abs(run(game.gen, given, "gen", x[0]) - y).mean(), abs=1e-6)
+
+
+def test_a_peer_is_given_the_partners(tmp_path):
+    losses, given, game = played(PAIRS, tmp_path)
+    assert given["source"].shape == given["x"].shape == (4, *SHAPE)
+    fake = run(game.gen, given, "gen", given["source"])
+    assert losses[0][2] == pytest.approx(np.abs(fake - given["x"]).mean(), abs=1e-6)
+
+
+def test_a_peer_is_given_the_players_of_both_ways(tmp_path):
+    losses, given, game = played(TWO_SETS, tmp_path)
+    x, y = given["source"], given["x"]
+    assert {name.split("/")[0] for name in given} == {"source", "x", "gen", "disc", "back_gen", "back_disc"}
+    there, back = (lambda z, who=who: run(game.gen, given, who, z) for who in ("gen", "back_gen"))
+    disc, _, disc_back, _, cycle, identity = losses[0]
+    assert disc == pytest.approx(relativistic(given, game, "disc", y, there(x)), abs=1e-6)
+    assert disc_back == pytest.approx(relativistic(given, game, "back_disc", x, back(y)), abs=1e-6)
+    assert cycle == pytest.approx(np.abs(back(there(x)) - x).mean() + np.abs(there(back(y)) - y).mean(), abs=1e-6)
+    assert identity == pytest.approx(np.abs(there(y) - y).mean() + np.abs(back(x) - x).mean(), abs=1e-6)
+
+
+def test_the_check_of_a_translation_begins_with_networks_that_do_something(tmp_path):
+    _, given, game = played(TWO_SETS, tmp_path, steps=1)
+    assert all(value.any() for name, value in given.items() if name.endswith("kernel"))
+    assert np.abs(run(game.gen, given, "gen", given["source"]) - given["source"]).mean() > 0.01
 
 
 def test_flax_layers_stand_in_for_ours(monkeypatch):
@@ -143,7 +220,7 @@ def test_flax_layers_stand_in_for_ours(monkeypatch):
 
 
 def test_images_are_in_the_range_of_the_game():
-    for config, low in ((GAN, -1), (VAE, 0)):
+    for config, low in ((GAN, -1), (RESTORED, -1), (TWO_SETS, -1), (VAE, 0)):
         x = system.images(config, 50)
         assert x.shape == (50, *SHAPE)
         assert x.dtype == jnp.float32
@@ -163,3 +240,15 @@ def test_levels_are_tiles_one_hot():
 def test_examples_have_labels_where_the_game_has_classes():
     assert system.examples(GAN, 3).keys() == {"image"}
     np.testing.assert_array_equal(system.examples(CLASSES, 5)["label"], [0, 1, 0, 1, 0])
+
+
+def test_examples_have_sources_where_the_domain_has():
+    assert system.examples(RESTORED, 3).keys() == {"image"}
+    for config in (PAIRS, TWO_SETS):
+        batch = system.examples(config, 50)
+        x = batch["source"]
+        assert x.shape == batch["image"].shape
+        assert x.dtype == jnp.float32
+        assert -1 <= x.min() < -0.9
+        assert 0.9 < x.max() <= 1
+        assert np.abs(x - batch["image"]).mean() > 0.5

@@ -62,7 +62,15 @@ def test_torch_runs_channels_last_for_convolutions_only():
     assert torch.variants(by_name["dcgan_28"], "cpu") == ("eager", "channels_last", "compile")
     assert torch.variants(by_name["digits_gan"], "cpu") == ("eager", "compile")
     assert "channels_last" in torch.variants(by_name["conv_vae"], "cpu")
-    for name in ("level_gan", "face_gan", "medical_gan"):
+    names = (
+        "level_gan",
+        "face_gan",
+        "medical_gan",
+        "style_transfer_gan",
+        "style_transfer_gan_paired",
+        "super_resolution",
+    )
+    for name in names:
         assert torch.variants(by_name[name], "cpu") == ("eager", "channels_last", "compile")
 
 
@@ -85,5 +93,6 @@ def test_a_peer_has_no_variant_of_what_it_can_not_run():
     bf16 = replace(case, config=replace(case.config, precision="bf16"))
     assert torch.variants(bf16, "cpu")
     assert peers.PEERS["artifex"].variants(bf16, "cpu") == ()
-    residual = {case.name: case for case in suites.load("step")}["face_gan"]
-    assert peers.PEERS["artifex"].variants(residual, "cpu") == ()
+    by_name = {case.name: case for case in suites.load("step")}
+    for name in ("face_gan", "style_transfer_gan", "super_resolution"):
+        assert peers.PEERS["artifex"].variants(by_name[name], "cpu") == ()

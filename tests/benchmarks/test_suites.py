@@ -54,6 +54,7 @@ def test_the_check_runs_without_noise_of_its_own():
         assert getattr(config.model, "dropout", 0.0) == 0.0
         assert not (isinstance(config.game, Variational) and config.game.binarise)
         assert not getattr(config.game, "augment", "")
+        assert not getattr(config.game, "pool", 0)
         assert config.game.ema_decay == case.config.game.ema_decay
 
 
@@ -63,3 +64,10 @@ def test_the_check_leaves_labels_and_penalties_as_they_are():
     game = replace(case.config.game, augment="color", ada_target=0.5)
     config: Config = suites.deterministic(replace(case, config=replace(case.config, game=game))).config
     assert config.game == replace(game, augment="")
+
+
+def test_on_an_accelerator_convolutions_are_in_bf16():
+    precision = {case.name.removesuffix("_call"): case.config.precision for case in suites.load("accelerator")}
+    assert precision["digits_gan_fp32"] == "fp32"
+    for name in ("dcgan_28", "face_gan", "style_transfer_gan", "style_transfer_gan_paired", "super_resolution"):
+        assert precision[f"{name}_bf16"] == "bf16"

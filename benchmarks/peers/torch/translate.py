@@ -138,7 +138,7 @@ class PairedStep:
         self._ema.update()
         return [*critic, *(one.detach() for one in found)]
 
-    def _pairs_of(self, y: Tensor, x: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _pairs_of(self, y: Tensor, x: Any) -> tuple[Tensor, Tensor, Tensor]:
         """(x, y, x at the size of y), x and y augmented alike."""
         if x is None:
             x = self._spoil(y)
