@@ -34,7 +34,8 @@ def translate(
     more = [(0, max(-n % stride, 2 * stride - n)) for n in (height, width)]
     padded = np.pad(picture, (*more, (0, 0)), mode="symmetric")
     margin = -(-reach // stride) * stride
-    side = max(-(-side // stride) * stride, 2 * margin + stride)
+    # At least a quarter of a tile is kept: with a core of one stride most of the work would be done for margins.
+    side = max(-(-side // stride) * stride, 4 * margin, stride)
     rows, columns = (_windows(n, side, margin) for n in padded.shape[:2])
     out = None
     for (top, bottom), (y0, y1) in rows:

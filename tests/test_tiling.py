@@ -68,7 +68,7 @@ def test_tiles_make_the_whole(name):
     """Of odd sizes, with three tiles and more along each side."""
     net, channels = NETWORKS[name]
     margin = -(-net.reach // net.stride) * net.stride
-    side = 3 * margin
+    side = 4 * margin
     height, width = 2 * side + net.stride - 1, 2 * side - margin + 1
     x, network = picture(height, width, channels), Counted(made_of(name))
     found = tiling.translate(x, network, net.stride, net.reach, net.scale, side)

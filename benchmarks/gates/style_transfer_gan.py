@@ -139,7 +139,7 @@ def content(folder: Path, tiles: Path, cfg: Config) -> Classifier:
     data: list[np.ndarray] = []
     for split in ("train", "test"):
         raw = style.load(cfg, split)
-        names = sorted(path.name for path in (folder / f"{split}B").glob("*.png"))
+        names = [path.name for path in sorted((folder / f"{split}B").glob("*.png"), key=lambda path: path.stem)]
         label = np.array([CONTENT.index(kind[n]) if kind.get(n) in CONTENT else -1 for n in names], np.int32)
         known = label >= 0
         data += [np.concatenate([raw["source"][known], raw["image"][known]]), np.tile(label[known], 2)]

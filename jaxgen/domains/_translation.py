@@ -84,7 +84,8 @@ def sample(run: Source, options: TranslateOptions, folder: epath.Path) -> list[e
     """Held-out pictures that the run keeps, or one of the user's own, translated. Raises `UserError`."""
     if options.back and not isinstance(run.config.game, Unpaired):
         raise UserError("Only a run from unpaired sets goes both ways; leave out --back.")
-    if options.mask and not (degrade(run.config) and options.input):
+    spoil = degrade(run.config)
+    if options.mask and not (options.input and spoil and spoil.masked):
         raise UserError("--mask goes with --input, of a run that fills holes; leave it out.")
     path = epath.Path(options.out or folder / _name(options))
     if options.input:
@@ -147,9 +148,10 @@ def read(path: Path, channels: int, whatever: bool = False) -> tuple[np.ndarray,
         raise UserError(f"Cannot read the picture {path} ({error}). Give a PNG or JPEG file.") from error
     hole = None
     if picture.has_transparency_data:
+        kind = "L" if picture.mode in ("1", "L", "LA") else "RGB"
         picture = picture.convert("RGBA")
         hole = np.asarray(picture)[..., 3] < 128
-        picture = picture.convert("RGB")
+        picture = picture.convert(kind)
     if picture.mode in ("1", "P"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
     if picture.mode not in ("L", "RGB"):

@@ -105,10 +105,10 @@ def restore(untrained, monkeypatch, tmp_path):
     ],
 )
 def test_a_restoration_has_to_beat_the_rules(restore, name, rules, endings):
-    """Nearly the truth does; each rule itself does not, and nor does any impostor."""
+    """Nearly the truth does; each rule itself does not, and nor do pictures of something else."""
     found = restore(name, lambda x, spoil: restore.truth ^ 1)
     assert found.missed == []
-    assert found.passing_impostors == []
+    assert not {"shuffled", "grey", *rules} & set(found.passing_impostors)
     assert {"memoriser", "shuffled", "grey", *rules} <= found.impostors.keys()
     assert [part.column for part in found.parts] == [f"{n}{end}" for end in endings for n in ("psnr", "kid")]
     assert found.ours.keys() == {f"{n}{end}" for end in endings for n in ("psnr", "kid", "kid_error")}

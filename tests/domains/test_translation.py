@@ -18,6 +18,8 @@ from jaxgen.errors import UserError
 from jaxgen.sample import sample as sample_files
 from jaxgen.trained import load
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 RNG = np.random.default_rng(0)
 KEPT = 6
 MODEL = UNet(gen=(4, 4), disc=(4, 4))
