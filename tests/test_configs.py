@@ -11,7 +11,7 @@ import pytest
 
 from jaxgen import assemble
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.config import Config, Residual, from_dict, to_dict
+from jaxgen.config import Config, Residual, UNet, from_dict, to_dict
 from jaxgen.data import synthetic
 from jaxgen.train import check_loop
 
@@ -35,12 +35,22 @@ def shrunk(config):
         elif f.name in ("z_dim", "width", "hidden"):
             sizes[f.name] = min(value, 8)
     shape = config.shape
-    if isinstance(config.model, Residual) and (extra := len(config.model.gen) - 3) > 0:
+    if isinstance(config.model, Residual | UNet) and (extra := len(config.model.gen) - 3) > 0:
         # Three resolutions will do: each costs seconds to compile.
         sizes |= {name: sizes[name][extra:] for name in ("gen", "disc")}
         shape = (shape[0] >> extra, shape[1] >> extra, shape[2])
+    if isinstance(config.model, UNet):
+        shape = (16 * config.model.patch, 16 * config.model.patch, shape[2])
     model = dataclasses.replace(config.model, **sizes)
     return dataclasses.replace(config, model=model, shape=shape, batch=8 * getattr(config.game, "critic_steps", 1))
+
+
+def synthetic_raw(config, n):
+    """What the config's data would hold."""
+    raw = synthetic.images(config.shape, n, max(getattr(config.game, "classes", 0), 2))
+    if source := assemble.domain(config).source(config):
+        raw["source"] = np.random.default_rng(0).integers(0, 8, (n, *source), dtype=np.uint8)  # pixels, or few kinds
+    return raw
 
 
 def size(tree):
@@ -80,7 +90,7 @@ def compiled():
 def test_two_steps_of_a_small_one_with_one_compile_and_a_checkpoint(config, compiled, tmp_path):
     config = shrunk(config)
     game, init, train_step = assemble.build(config)
-    raw = synthetic.images(config.shape, 2 * config.batch, max(getattr(config.game, "classes", 0), 2))
+    raw = synthetic_raw(config, 2 * config.batch)
     options = {"xla_backend_optimization_level": 0}  # they run twice: the compiler's time is what counts
     step = jax.jit(train_step, static_argnames=("game", "axis_name"), donate_argnums=0, compiler_options=options)
     first, second = (
@@ -116,6 +126,8 @@ def test_full_size_lowers_for_gpu_and_tpu(config):
     raw = {"image": jax.ShapeDtypeStruct((config.batch, *config.shape), jnp.uint8)}
     if getattr(config.game, "classes", 0):
         raw["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)
+    if source := assemble.domain(config).source(config):
+        raw["source"] = jax.ShapeDtypeStruct((config.batch, *source), jnp.uint8)
     batch = jax.eval_shape(assemble.domain(config).to_batch, raw)
     step = jax.jit(partial(train_step, game=game))
     exported = jax.export.export(step, platforms=["cuda", "tpu"])(state, batch)

@@ -54,6 +54,22 @@ def load(cfg: Config, split: Split) -> Raw:
     return images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)
 
 
+def check_conditional(cfg: Config, what: str) -> None:
+    """Raises `UserError` where the game does not know of classes, by which `what` is made."""
+    if getattr(cfg.game, "classes", 0) < 2:
+        raise UserError(f"{what} are made by class; use --game.classes with the number of classes, 2 or more.")
+
+
+def load_labelled(cfg: Config, split: Split, what: str) -> Raw:
+    """`load`, of which all have labels below the game's classes. Raises `UserError` where they have not."""
+    raw, classes = load(cfg, split), getattr(cfg.game, "classes", 0)
+    if "label" not in raw:
+        raise UserError(f"{cfg.data} has no labels, and {what} are made by class; give each image one.")
+    if (most := int(raw["label"].max())) >= classes:
+        raise UserError(f"{cfg.data} has labels up to {most}, the game has {classes} classes (from 0).")
+    return raw
+
+
 def to_batch(raw: Mapping[str, Any]) -> Batch:
     """`image`, and `source` where there is one, uint8 to float32 in [-1, 1]."""
     return {n: a.astype("float32") / 127.5 - 1 if n in ("image", "source") else a for n, a in raw.items()}

@@ -18,21 +18,15 @@ SEED = 0
 
 def networks(cfg: Config, axis_name: str | None):
     """Generator and critic, both of which see the class."""
-    if getattr(cfg.game, "classes", 0) < 2:
-        raise UserError("Medical images are made by class; use --game.classes with the number of classes, 2 or more.")
+    _pixels.check_conditional(cfg, "Medical images")
     return _pixels.networks(cfg, axis_name, models=(Residual, Conv))
 
 
 def load(cfg: Config, split: Split) -> Raw:
     """Raises `UserError` for labels that are missing or out of range, and a class with fewer than two examples: nothing
     can be learnt of it, and no audit made."""
-    raw = images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)
-    if "label" not in raw:
-        raise UserError(f"{cfg.data} has no labels, and medical images are made by class; give each image one.")
-    classes = getattr(cfg.game, "classes", 0)
-    counts = np.bincount(raw["label"], minlength=classes)
-    if len(counts) > classes:
-        raise UserError(f"{cfg.data} has labels up to {len(counts) - 1}, the game has {classes} classes (from 0).")
+    raw = _pixels.load_labelled(cfg, split, "medical images")
+    counts = np.bincount(raw["label"], minlength=getattr(cfg.game, "classes", 0))
     if few := [f"class {c} has {n}" for c, n in enumerate(counts) if n < 2]:
         raise UserError(f"Each class needs two {split} examples or more; {', '.join(few)} in {cfg.data}.")
     return raw

@@ -1,15 +1,14 @@
 """Sprites of a game by class, characters and items: a class-conditional GAN."""
 
+from functools import partial
+
 import numpy as np
 
 from jaxgen.config import Config, Conv, Residual
-from jaxgen.data import images
 from jaxgen.data.cache import cache_dir
 from jaxgen.domains import Domain, Found, Raw, Source, _pixels
-from jaxgen.errors import UserError
 from jaxgen.metrics.classifier import Classifier
 from jaxgen.metrics.sample_quality import Reference, compare, reference
-from jaxgen.types import Split
 
 EACH = 100
 """Samples of each class that are measured."""
@@ -17,20 +16,8 @@ EACH = 100
 
 def networks(cfg: Config, axis_name: str | None):
     """Generator and critic, both of which see the class."""
-    if getattr(cfg.game, "classes", 0) < 2:
-        raise UserError("Sprites are made by class; use --game.classes with the number of classes, 2 or more.")
+    _pixels.check_conditional(cfg, "Sprites")
     return _pixels.networks(cfg, axis_name, models=(Residual, Conv))
-
-
-def load(cfg: Config, split: Split) -> Raw:
-    """Raises `UserError` for labels that are missing or out of range."""
-    raw = images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)
-    classes = getattr(cfg.game, "classes", 0)
-    if "label" not in raw:
-        raise UserError(f"{cfg.data} has no labels, and sprites are made by class; put each class into a folder.")
-    if raw["label"].max() >= classes:
-        raise UserError(f"{cfg.data} has labels up to {raw['label'].max()}, the game has {classes} classes (from 0).")
-    return raw
 
 
 def measure(run: Source, train: Raw, heldout: Raw) -> Found:
@@ -53,7 +40,7 @@ def compared(made: np.ndarray, label: np.ndarray, real: Reference) -> Found:
 
 DOMAIN = Domain(
     networks,
-    load,
+    partial(_pixels.load_labelled, what="sprites"),
     _pixels.to_batch,
     _pixels.to_raw,
     _pixels.write,

@@ -1,6 +1,7 @@
 """Scenes from maps: what networks and data must be, a painted map's way to pictures, and what is measured of a run."""
 
 import dataclasses
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from etils import epath
 from PIL import Image
 
 from jaxgen import assemble, run_directory
+from jaxgen import sample as sampling
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import Adversarial, Config, Paired, Residual, Spade, Unpaired
 from jaxgen.data import crafter_views
@@ -18,10 +20,7 @@ from jaxgen.domains.scenes import DOMAIN, SceneOptions
 from jaxgen.errors import UserError
 from jaxgen.latent import numbered_keys, prior_map
 from jaxgen.levels.palette import PALETTE, picture_from_map
-from jaxgen.sample import sample as sample_files
-from jaxgen.trained import load
 
-QUICK = {"xla_backend_optimization_level": 0}  # it runs once: the compiler's time is what counts
 CONFIG = Config(
     domain="scenes",
     model=Spade(z_dim=4, gen=(4,), disc=(4,), hidden=4, patch=8),
@@ -40,8 +39,18 @@ def painted(maps, light=1.0):
     return (scenes.drawn(maps) * np.reshape(light, (-1, 1, 1, 1))).astype(np.uint8)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """The run is read and compiled once, and quickly."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "load", cache(sampling.load))
+        yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory, compiled_once):
+def workdir(tmp_path_factory):
     """A run of one checkpoint without training, its parameters by NumPy, which keeps twelve maps."""
     run = tmp_path_factory.mktemp("scenes") / "run"
     rng = np.random.default_rng(0)
@@ -62,7 +71,7 @@ def workdir(tmp_path_factory, compiled_once):
 
 @pytest.fixture(scope="module")
 def run(workdir):
-    return load(workdir)
+    return sampling.load(workdir)
 
 
 @pytest.fixture
@@ -167,7 +176,7 @@ def test_scenes_of_the_maps_that_a_run_keeps(run, tmp_path):
     def by_hand(x, z):
         return run.game.gen.apply({"params": params, **stats}, x, z, train=False)
 
-    expected = (np.asarray(jax.jit(by_hand, compiler_options=QUICK)(x, z)) + 1) * 127.5
+    expected = (np.asarray(jax.jit(by_hand)(x, z)) + 1) * 127.5
     np.testing.assert_allclose(image.reshape(expected.shape), expected, atol=0.6)
     scenes_of_one = image[0].astype(int)
     assert min(abs(scenes_of_one[i] - scenes_of_one[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 2
@@ -180,15 +189,15 @@ def test_a_map_of_ones_own_by_the_command(workdir, painting):
     """Of another size than the run's; the picture has the map in its colours, then four scenes."""
     maps = some_maps(1, (2, 5), seed=3)
     options = SceneOptions(map=painting(picture_from_map(maps[0])))
-    (path,) = sample_files(workdir, options)
+    (path,) = sampling.sample(workdir, options)
     assert path == workdir / "samples" / "mine-scenes.png"
     with Image.open(path) as image:
         assert image.size == (5 * (5 * 8 + 1) + 1, 2 * 8 + 2)
         pixels = np.asarray(image)
     np.testing.assert_array_equal(pixels[1 + 4 : -1 : 8, 1 + 4 : 41 : 8], picture_from_map(maps[0]))
     first = path.read_bytes()
-    assert sample_files(workdir, options)[0].read_bytes() == first
-    assert sample_files(workdir, dataclasses.replace(options, seed=1))[0].read_bytes() != first
+    assert sampling.sample(workdir, options)[0].read_bytes() == first
+    assert sampling.sample(workdir, dataclasses.replace(options, seed=1))[0].read_bytes() != first
 
 
 def test_a_folder_of_scenes(run, tmp_path, painting):

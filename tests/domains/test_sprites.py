@@ -59,7 +59,7 @@ def test_both_networks_see_the_class():
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        (None, None, "has no labels, and sprites are made by class; put each class into a folder"),
+        (None, None, "has no labels, and sprites are made by class"),
         ([0, 1] * 19 + [0, 4], [0, 1] * 20, r"labels up to 4, the game has 4 classes \(from 0\)"),
     ],
 )

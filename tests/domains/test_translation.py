@@ -1,6 +1,7 @@
 """What `jaxgen sample` does where images are made of images: held-out pictures, and a user's own of any size."""
 
 import dataclasses
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +11,12 @@ from etils import epath
 from PIL import Image
 
 from jaxgen import assemble, run_directory, tiling
+from jaxgen import sample as sampling
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import Config, Paired, UNet, Unpaired
 from jaxgen.domains import _translation
 from jaxgen.domains._translation import TranslateOptions
 from jaxgen.errors import UserError
-from jaxgen.sample import sample as sample_files
-from jaxgen.trained import load
-
-pytestmark = pytest.mark.usefixtures("compiled_once")
 
 RNG = np.random.default_rng(0)
 KEPT = 6
@@ -30,6 +28,16 @@ CONFIGS = {
     "both": Config("style", MODEL, Unpaired(pool=2), shape=(8, 8, 3)),
 }
 CONFIGS = {name: dataclasses.replace(c, data="/nowhere/images.npz", parallel="pmap") for name, c in CONFIGS.items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Each run is read and compiled once, and quickly: small networks that run a few times."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "load", cache(sampling.load))
+        yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +70,7 @@ def small_tiles(monkeypatch):
 def sample(run, **options):
     """The one path that is written."""
     options = {name: str(v) if name in ("out", "input", "mask") else v for name, v in options.items()}
-    (path,) = sample_files(run, TranslateOptions(**options))
+    (path,) = sampling.sample(run, TranslateOptions(**options))
     return path
 
 
@@ -87,7 +95,7 @@ def photo(path, height, width, mode="RGB"):
 
 def whole(run, x):
     """uint8: what the averaged generator makes of x [H, W, I] in one piece."""
-    trained = load(run)
+    trained = sampling.load(run)
     gen, ema = trained.game.gen, trained.state.ema
     params, _ = ema[0] if isinstance(trained.config.game, Unpaired) else ema
     ends = [(0, max(-n % gen.stride, 2 * gen.stride - n)) for n in x.shape[:2]]
