@@ -33,12 +33,13 @@ def measure(configs: Mapping[str, str], to_beat: Sequence[str], seed: int, workd
         domain = assemble.domain(cfg)
         train, heldout = domain.load(cfg, "train"), domain.load(cfg, "test")
         extractor = restoration.features(cfg)
-        x = load(workdir / name).sources(domain.to_batch(heldout), restoration.SEED)
+        run = load(workdir / name)
+        x = run.sources(domain.to_batch(heldout), restoration.SEED)
 
         def row(made: np.ndarray, ending=ending, heldout=heldout, extractor=extractor) -> Row:
             return _named(restoration.compared(made, heldout["image"], extractor), ending)
 
-        rows = {step: row(domain.to_raw(load(workdir / name, step).translate(x, restoration.SEED))) for step in steps}
+        rows = {step: row(domain.to_raw(run.at(step).translate(x, restoration.SEED))) for step in steps}
         ours |= rows[steps[-1]]
         others |= {f"ours, {name}, step {step}": one for step, one in rows.items()}
         halves |= _named(ceiling(heldout, extractor), ending)

@@ -1,5 +1,6 @@
 """A run read back from its directory, without its data set: what can be drawn from it."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -39,6 +40,15 @@ class Trained:
     def classes(self) -> int:
         """0 where the game has none."""
         return getattr(self.game, "classes", 0)
+
+    def at(self, step: int) -> "Trained":
+        """The same run at another step that it keeps, with what is compiled already."""
+        same = dataclasses.replace(load(self.workdir, step), game=self.game)
+        kept = [
+            f"_{name}" for name in ("decode", "criticise", "translate") if hasattr(assemble.steps(self.config), name)
+        ]
+        same.__dict__.update({name: getattr(self, name) for name in kept})
+        return same
 
     def draw(self, n: int, seed: int, label: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray:
         """n model outputs [n, ...] of classes `label` [n], else of all in turn; the first m are the same for every

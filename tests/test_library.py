@@ -16,6 +16,7 @@ import json, sys, time
 start = time.perf_counter()
 import jaxgen
 from jaxgen.steps.gan import GAN, init, train_step
+from jaxgen.steps.translate import Paired, Unpaired
 seconds = time.perf_counter() - start
 
 from jax._src import xla_bridge
@@ -28,7 +29,7 @@ HEAVY = {"tensorflow_datasets", "tensorflow", "orbax", "scipy", "sklearn", "tens
 
 @pytest.fixture(scope="module")
 def imported():
-    """What three imports of the train step, in processes of their own, found."""
+    """What three imports of train steps, in processes of their own, found."""
     runs = []
     for _ in range(3):
         env = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}

@@ -13,11 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
-from jaxgen import assemble, cli, run_directory
+from jaxgen import assemble, cli, preview, run_directory
 from jaxgen import train as training
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.config import MLPVAE, Adam, Adversarial, Config, Conv, Loop, Variational
+from jaxgen.config import MLPVAE, Adam, Adversarial, Config, Conv, Loop, Paired, UNet, Unpaired, Variational
 from jaxgen.data import synthetic
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
@@ -53,17 +54,32 @@ GAMES = {
         model=MLPVAE(z_dim=3, widths=(16,)),
         game=Variational(tx=GENTLE, beta_warmup=3, binarise=True),
     ),
+    "paired": Config(  # inputs made anew at every visit
+        domain="restoration",
+        model=UNet(gen=(4,), disc=(4,)),
+        game=Paired(gen=GENTLE, disc=GENTLE, degrade="noise-25", augment="flip+translation", l1=1.0),
+    ),
+    "unpaired": Config(  # pools that are full after two steps
+        domain="style",
+        model=UNet(gen=(4,), disc=(4,)),
+        game=Unpaired(gen=GENTLE, disc=GENTLE, pool=32),
+    ),
 }
 
 
 @pytest.fixture
 def config(request, tmp_path, monkeypatch):
     """The config of a tiny game, by name; previews are left out (tests/test_cli.py has them)."""
-    data = str(tmp_path / "images.npz")
-    np.savez(data, image=synthetic.images((8, 8, 1), 50)["image"])
+    images, config = synthetic.images((8, 8, 1), 50)["image"], GAMES[request.param]
+    data = str(tmp_path / ("images" if config.domain == "style" else "images.npz"))
+    if config.domain == "style":
+        for i, image in enumerate(images):
+            preview.write_png(epath.Path(data) / "AB"[i % 2] / f"{i:02}.png", image)
+    else:
+        np.savez(data, image=images)
     monkeypatch.setattr(training._Run, "write_pictures", lambda *_: None)
     loop = Loop(steps=4, steps_per_call=1, log_every=1, sample_every=4, save_every=2)
-    return dataclasses.replace(GAMES[request.param], data=data, shape=(8, 8, 1), batch=16, parallel="single", loop=loop)
+    return dataclasses.replace(config, data=data, shape=(8, 8, 1), batch=16, parallel="single", loop=loop)
 
 
 def until(config, steps, parallel="single"):

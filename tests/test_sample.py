@@ -181,3 +181,20 @@ def test_classes_take_turns():
     image = np.asarray(gan.sample(state, keys, game))
     np.testing.assert_allclose(image[:3], image[3:], atol=1e-6)
     assert min(np.abs(image[0] - image[1]).max(), np.abs(image[1] - image[2]).max()) > 1e-3
+
+
+def test_another_step_shares_what_is_compiled(conditional, tmp_path):
+    """And draws with its own state."""
+    config, _ = run_directory.read_config(conditional)
+    game = assemble.build(assemble.on_one_device(config)).game
+    with Checkpoints(run_directory.checkpoints(tmp_path)) as checkpoints:
+        for step, seed in ((1, 0), (2, 5)):
+            checkpoints.save(step, assemble.new_state(dataclasses.replace(config, seed=seed), game))
+    run_directory.write_config(tmp_path, config, data_fingerprint="none")
+    last = load(tmp_path)
+    first = last.at(1)
+    assert (first.step, last.step) == (1, 2)
+    np.testing.assert_array_equal(first.draw(4, seed=0), load(tmp_path, 1).draw(4, seed=0))
+    assert np.abs(first.draw(4, seed=0) - last.draw(4, seed=0)).max() > 0
+    assert last._decode is first._decode
+    assert last._decode._cache_size() == 1

@@ -81,9 +81,9 @@ def _scenes(seed: int, cfg, workdir: Path, steps: list[int]) -> tuple[dict[int, 
         found = {**scenes.judged(made, heldout, reader), **sample_quality.compare(made, reference)}
         return {n: v for n, v in found.items() if isinstance(v, int | float)} | {"diversity": spread}
 
-    rows = {}
+    rows, last = {}, load(workdir)
     for step in steps:
-        run = load(workdir, step)
+        run = last.at(step)
         rows[step] = row(_pixels.to_raw(run.translate(x, seed)), scenes.diversity(run, heldout))
     real = row(heldout["image"], _real_diversity()) | {"kid": sample_quality.ceiling(reference)["kid"]}
     impostors = {name: row(made, 0.0) for name, made in _unlearnt(train, heldout).items()}
@@ -126,9 +126,9 @@ def _sprites(seed: int, cfg, workdir: Path, steps: list[int]):
     reference = sample_quality.reference(train, heldout, cache_dir() / "classifiers")
     classes = cfg.game.classes
     label = np.repeat(np.arange(classes, dtype=np.int32), sprites.EACH)
-    rows = {}
+    rows, last = {}, load(workdir)
     for step in steps:
-        made = _pixels.to_raw(load(workdir, step).draw(len(label), seed, label))
+        made = _pixels.to_raw(last.at(step).draw(len(label), seed, label))
         rows[step] = sprites.compared(made, label, reference)
     of_class = [np.flatnonzero(train["label"] == c) for c in range(classes)]
     sets = {

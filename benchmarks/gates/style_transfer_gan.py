@@ -41,9 +41,10 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     train, heldout = domain.load(runs["paired"], "train"), domain.load(runs["paired"], "test")
     telling = style.which_kind(train, heldout, runs["paired"])
 
+    last = {kind: load(workdir / kind) for kind in runs}
+
     def row(kind: str, step: int) -> Row:
-        run = load(workdir / kind, step)
-        made = _pixels.to_raw(run.translate(np.asarray(_pixels.to_batch(heldout)["source"]), seed))
+        made = _pixels.to_raw(last[kind].at(step).translate(np.asarray(_pixels.to_batch(heldout)["source"]), seed))
         return judged(made, heldout, telling, kinds)
 
     rows = {kind: {step: row(kind, step) for step in steps} for kind, (steps, _) in done.items()}
