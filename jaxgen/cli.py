@@ -58,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
             return _complain(f"The disk is full: {error.filename or 'a file'} could not be written. Free some space.")
         if isinstance(error, PermissionError):
             return _complain(f"{error.filename}: permission denied. Choose another directory.")
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            return _complain(f"{error.filename} can't be made: a file is in its way. Choose another path.")
         raise
     except KeyboardInterrupt:  # outside the loop, where there is nothing to save
         return 130

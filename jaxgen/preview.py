@@ -8,6 +8,8 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from jaxgen.errors import UserError
+
 
 def grid(images: np.ndarray, columns: int = 0, border: int = 1) -> np.ndarray:
     """uint8 [N, H, W, C] -> one uint8 picture [.., .., C], row by row; `columns` 0 makes it nearly square."""
@@ -64,6 +66,16 @@ def write_gif(path: epath.Path, frames: Sequence[np.ndarray], seconds: float = 0
 def write_npz(path: epath.Path, **arrays: np.ndarray) -> epath.Path:
     """Arrays by name to a compressed .npz file."""
     return _write(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+
+
+def new_folder(path: epath.Path) -> epath.Path:
+    """Makes the folder for single files. Raises `UserError` where there is a file, or a folder that holds any."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; choose another --out.")
+    if path.exists() and any(path.iterdir()):
+        raise UserError(f"{path} is not empty; choose another --out, so that nothing old is mixed in.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _write(path: epath.Path, save) -> epath.Path:

@@ -64,7 +64,7 @@ def read_examples(workdir: epath.PathLike) -> dict[str, np.ndarray]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"{path} cannot be read ({error}), and the run has no other pictures to begin with. Go on with the run, "
-            "which writes it, or give a picture with --input."
+            "which writes it, or give a picture of your own (--input, of scenes --map)."
         ) from None
 
 

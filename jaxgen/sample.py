@@ -1,7 +1,9 @@
 """Samples of a run, written to files, from its directory alone."""
 
 import csv
+import dataclasses
 import io
+import os
 
 import numpy as np
 from etils import epath
@@ -29,6 +31,7 @@ def sample(workdir: epath.PathLike, options: SampleOptions | None = None) -> lis
         raise UserError(f"--num must be 1 or more, not {options.num}.")
     if isinstance(options, LatentOptions) and options.truncation < 0:
         raise UserError(f"--truncation must be 0 or more standard deviations, not {options.truncation}.")
+    options = dataclasses.replace(options, out=os.path.expanduser(options.out))
     folder = run_directory.samples(workdir)
     if domain.sample:
         return domain.sample(load(workdir), options, folder)
@@ -82,9 +85,8 @@ def _lines(run: Trained, options: LatentOptions) -> np.ndarray:
 
 
 def _folder(images: np.ndarray, label: np.ndarray | None, path: epath.Path) -> list[epath.Path]:
-    """PNG files that `--data` reads again, and a table of them. Refuses a folder that has files already."""
-    if path.exists() and any(path.iterdir()):
-        raise UserError(f"{path} is not empty; choose another --out, so that nothing old is mixed in.")
+    """PNG files that `--data` reads again, and a table of them."""
+    preview.new_folder(path)
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["file", "label"] if label is not None else ["file"])

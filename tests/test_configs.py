@@ -35,11 +35,12 @@ def shrunk(config):
         elif f.name in ("z_dim", "width", "hidden"):
             sizes[f.name] = min(value, 8)
     shape = config.shape
-    if isinstance(config.model, Residual | UNet) and (extra := len(config.model.gen) - 3) > 0:
+    if isinstance(config.model, Residual) and (extra := len(config.model.gen) - 3) > 0:
         # Three resolutions will do: each costs seconds to compile.
         sizes |= {name: sizes[name][extra:] for name in ("gen", "disc")}
         shape = (shape[0] >> extra, shape[1] >> extra, shape[2])
-    if isinstance(config.model, UNet):
+    if isinstance(config.model, UNet):  # two, as these have more
+        sizes |= {name: sizes[name][-2:] for name in ("gen", "disc")}
         shape = (16 * config.model.patch, 16 * config.model.patch, shape[2])
     model = dataclasses.replace(config.model, **sizes)
     return dataclasses.replace(config, model=model, shape=shape, batch=8 * getattr(config.game, "critic_steps", 1))

@@ -1,4 +1,4 @@
-"""Part of gate 8: photographs twice and four times as large, against bicubic enlargement."""
+"""Part of gate 8: photographs twice and four times as large, against enlargement by bicubic and Lanczos filters."""
 
 from pathlib import Path
 
@@ -11,4 +11,4 @@ CONFIGS = {"": "super_resolution", "_x4": "super_resolution_x4"}
 
 def measure(seed: int, data: Path | None, workdir: Path) -> Verdict:
     """Trains both with the seed."""
-    return restored.measure(CONFIGS, ("bicubic",), seed, workdir)
+    return restored.measure(CONFIGS, ("bicubic", "lanczos"), seed, workdir)

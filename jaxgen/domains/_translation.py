@@ -181,8 +181,7 @@ def _name(options: TranslateOptions) -> str:
 
 
 def _folder(sources: np.ndarray, made: np.ndarray, path: epath.Path) -> list[epath.Path]:
-    if path.exists() and any(path.iterdir()):
-        raise UserError(f"{path} is not empty; choose another --out, so that nothing old is mixed in.")
+    preview.new_folder(path)
     for i, (before, after) in enumerate(zip(sources, made, strict=True)):
         preview.write_png(path / "input" / f"{i:06}.png", before)
         preview.write_png(path / "output" / f"{i:06}.png", after)

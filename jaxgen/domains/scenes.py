@@ -154,8 +154,7 @@ def sample(run: Source, options: SceneOptions, folder: epath.Path) -> list[epath
     if path.suffix == ".png":
         rows = np.concatenate([drawn(maps)[:, None], made], axis=1)
         return [preview.write_png(path, preview.grid(rows.reshape(-1, *rows.shape[2:]), columns=options.num + 1))]
-    if path.exists() and any(path.iterdir()):
-        raise UserError(f"{path} is not empty; choose another --out, so that nothing old is mixed in.")
+    preview.new_folder(path)
     for i, (one, scenes) in enumerate(zip(maps, made, strict=True)):
         preview.write_png(path / f"{i:03}-map.png", picture_from_map(one))
         for j, scene in enumerate(scenes):

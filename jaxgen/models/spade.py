@@ -39,7 +39,7 @@ class SpatialNorm(nn.Module):
 
 
 class SpadeBlock(nn.Module):
-    """x [B, H, W, C], condition [B, h, w, F] -> as x: x + 1x1(3x3(1x1(x))), each of what was normalised."""
+    """x [B, H, W, C], condition [B, h, w, F] -> as x: x + 1x1(3x3(1x1(x))), the first two of what was normalised."""
 
     axis_name: str | None = None
     dtype: Any = None

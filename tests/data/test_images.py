@@ -54,7 +54,7 @@ def test_an_embedded_set_goes_before_a_folder_of_its_name(tmp_path, monkeypatch,
     [
         ("mnist5k", "no data set named 'mnist5k'; did you mean 'mnist_5k'?.*a folder of images, or an .npz file"),
         ("fashion_mnits", "did you mean 'fashion_mnist'"),
-        ("qqqq", r"no data set named 'qqqq'\. Give a set by name \(mnist_5k, .*, tissue_patches, photo_patches, or one"),
+        ("qqqq", r"no data set named 'qqqq'\. Give a set by name \(mnist_5k, .*, photo_patches, or one"),
         ("photos/cats", "no data set named 'photos/cats' nor is .*/photos/cats a folder"),
         ("mnist_5k/big", "did you mean 'mnist_5k'"),
         ("huggingface:mnist", "no data set named 'huggingface:mnist'"),
