@@ -62,7 +62,7 @@ GAMES = {
     "unpaired": Config(  # pools that are full after two steps
         domain="style",
         model=UNet(gen=(4,), disc=(4,)),
-        game=Unpaired(gen=GENTLE, disc=GENTLE, pool=32),
+        game=Unpaired(gen=GENTLE, disc=GENTLE, identity=0.0, pool=32),
     ),
 }
 

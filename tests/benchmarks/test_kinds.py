@@ -58,7 +58,7 @@ def test_flops_count_a_lazy_penalty_as_often_as_it_comes():
 
 @pytest.mark.parametrize("rules", [Paired, Unpaired])
 def test_flops_of_a_translation_count_its_penalty_so_too(rules):
-    config = Config("style", UNet(gen=(8, 4), disc=(8, 4)), rules(), shape=SHAPE, batch=4)
+    config = Config("style", UNet(gen=(4,), disc=(4,)), rules(), shape=SHAPE, batch=4)
 
     def flops(**changes):
         found = cost.step_flops(replace(config, game=rules(**changes)))
