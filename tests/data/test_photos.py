@@ -1,5 +1,6 @@
 import importlib.util
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,5 +111,6 @@ def test_another_file_is_refused(tmp_path, monkeypatch, content, said):
     if content:
         (tmp_path / "sklearn" / "datasets" / "images" / "china.jpg").write_bytes(content)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "sklearn", raising=False)  # another test may have imported it
     with pytest.raises(UserError, match=said):
         photos.read("train")

@@ -78,5 +78,6 @@ def test_another_file_is_refused(tmp_path, monkeypatch, content, said):
     if content:
         (tmp_path / "skimage" / "data" / "retina.jpg").write_bytes(content)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "skimage", raising=False)  # another test may have imported it
     with pytest.raises(UserError, match=f"{said}.*scikit-image"):
         images.load("tissue_patches", (32, 32, 3), "train")
