@@ -68,6 +68,11 @@ def write_npz(path: epath.Path, **arrays: np.ndarray) -> epath.Path:
     return _write(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
+def named(stem: epath.Path, ending: str) -> epath.Path:
+    """The file `ending` of a stem, in whose name a dot ends nothing: runs/v1.2 -> runs/v1.2.png."""
+    return stem.parent / f"{stem.name}{ending}"
+
+
 def new_folder(path: epath.Path) -> epath.Path:
     """Makes the folder for single files. Raises `UserError` where there is a file, or a folder that holds any."""
     if path.exists() and not path.is_dir():

@@ -65,6 +65,8 @@ def _pictures(run: Trained, domain: Domain, options: LatentOptions, path: epath.
     if path.suffix == ".gif":
         return domain.write({"walk": run.walk(options.num, options.seed)}, path.with_suffix(""))
     label = balanced(options.num, run.classes, options.balance)
+    if not path.suffix:
+        preview.new_folder(path)  # refused before anything is computed
     if options.interpolate:
         z, label = _lines(run, options), None if label is None else np.repeat(label, ROW)
     else:
@@ -86,7 +88,6 @@ def _lines(run: Trained, options: LatentOptions) -> np.ndarray:
 
 def _folder(images: np.ndarray, label: np.ndarray | None, path: epath.Path) -> list[epath.Path]:
     """PNG files that `--data` reads again, and a table of them."""
-    preview.new_folder(path)
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["file", "label"] if label is not None else ["file"])

@@ -77,7 +77,9 @@ class Trained:
     def sources(self, batch: Batch, seed: int) -> np.ndarray:
         """x [N, ...] of a batch of the game: what it brings, or what the game makes of its images."""
         keys = numbered_keys(jax.random.key(seed), len(batch["image"]))
-        return np.asarray(jax.jit(partial(assemble.steps(self.config).sources, game=self.game))(batch, keys))
+        run = jax.jit(partial(assemble.steps(self.config).sources, game=self.game))
+        pieces = [slice(start, start + CHUNK) for start in range(0, len(keys), CHUNK)]
+        return np.concatenate([run({name: a[piece] for name, a in batch.items()}, keys[piece]) for piece in pieces])
 
     def examples(self) -> Raw:
         """Held-out raw arrays that the run keeps, so that there is something to translate without the data set. Raises

@@ -6,6 +6,7 @@ from etils import epath
 from PIL import Image
 
 from jaxgen import preview
+from jaxgen.errors import UserError
 
 
 def numbered(n, height=2, width=3, channels=1):
@@ -86,3 +87,18 @@ def test_gif_has_every_frame_and_repeats(tmp_path):
         for i, value in enumerate((0, 100, 255)):
             image.seek(i)
             assert abs(np.asarray(image.convert("L")).mean() - value) < 2
+
+
+def test_a_dot_in_a_stem_ends_nothing(tmp_path):
+    assert preview.named(epath.Path(tmp_path / "out-v1.2"), ".png") == epath.Path(tmp_path / "out-v1.2.png")
+
+
+def test_a_folder_for_files_is_new(tmp_path):
+    folder = preview.new_folder(epath.Path(tmp_path / "a" / "b"))
+    assert folder.is_dir()
+    assert preview.new_folder(folder) == folder  # empty
+    (folder / "old.png").touch()
+    with pytest.raises(UserError, match="is not empty"):
+        preview.new_folder(folder)
+    with pytest.raises(UserError, match=r"old\.png is a file"):
+        preview.new_folder(folder / "old.png")

@@ -61,19 +61,12 @@ def load(
 
 def _prepared(data: str, data_dir: str, download: bool) -> Path:
     """The directory of the TFDS set named `data`, or a `UserError` that says how to come by it."""
-    if found := tfds.find(data, data_dir):
+    # TFDS learns of an embedded set once it has been prepared.
+    if found := tfds.locate(data, data_dir, download, but=embedded.BUILDERS):
         return found
+    known = sorted(set(tfds.names()) - embedded.BUILDERS.keys())
     name = data.split("/")[0].split(":")[0]
-    known = set(tfds.names()) - embedded.BUILDERS.keys()  # TFDS learns of an embedded set once it has been prepared
-    if name not in known or tfds.parse(data) is None:
-        near = difflib.get_close_matches(name, [*embedded.NAMES, *sorted(known)], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near and near[0] != data else "."
-        path = f" nor is {Path(data).absolute()} a folder" if os.sep in data else ""
-        raise UserError(f"There is no data set named {data!r}{path}{hint} {_WAYS}.")
-    if download:
-        return tfds.download(data, data_dir)
-    looked = " or ".join(str(root / name) for root in tfds.roots(data_dir))
-    raise UserError(
-        f"The TFDS set {data!r} is not prepared (looked in {looked}). Pass --download to fetch it, or prepare it with "
-        'TFDS\'s download_and_prepare(file_format="array_record").'
-    )
+    near = difflib.get_close_matches(name, [*embedded.NAMES, *known], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near and near[0] != data else "."
+    path = f" nor is {Path(data).absolute()} a folder" if os.sep in data else ""
+    raise UserError(f"There is no data set named {data!r}{path}{hint} {_WAYS}.")

@@ -7,7 +7,7 @@ import re
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -224,6 +224,25 @@ def _default_config(base: Path) -> Path | None:
         every = ", ".join(f"{base.name}/{path.name}" for path in configs)
         raise UserError(f"{base} holds several configurations; name one of them: {every}.")
     return configs[0]
+
+
+def locate(data: str, data_dir: str, fetch: bool, but: Collection[str] = ()) -> Path | None:
+    """The directory of the set named `data`; None where TFDS has none of that name, or it is one of `but`.
+
+    One that is not prepared is fetched where `fetch` is true, else raises `UserError`.
+    """
+    if found := find(data, data_dir):
+        return found
+    parsed = parse(data)
+    if parsed is None or parsed[0] not in set(names()) - set(but):
+        return None
+    if fetch:
+        return download(data, data_dir)
+    looked = " or ".join(str(root / parsed[0]) for root in roots(data_dir))
+    raise UserError(
+        f"The TFDS set {data!r} is not prepared (looked in {looked}). Pass --download to fetch it, or prepare it with "
+        'TFDS\'s download_and_prepare(file_format="array_record").'
+    )
 
 
 def _choose(sizes: dict[str, int], split: str, directory: Path) -> tuple[str, np.ndarray]:

@@ -149,19 +149,12 @@ def _read_tfds(directory: Path, shape: Shape, split: str, paired: bool) -> dict[
 
 def _prepared(data: str, data_dir: str, download: bool) -> Path:
     """The directory of the TFDS set named `data`, or a `UserError` that says how to come by it."""
-    if found := tfds.find(data, data_dir):
+    if found := tfds.locate(data, data_dir, download):
         return found
-    parsed = tfds.parse(data)
-    if parsed is None or parsed[0] not in tfds.names():
-        near = difflib.get_close_matches(data, NAMES, n=1) or difflib.get_close_matches(
-            data.split("/")[0], tfds.names(), n=1
-        )
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise UserError(f"There is no data set named {data!r} nor is {Path(data).absolute()} a folder{hint} {_WAYS}.")
-    if download:
-        return tfds.download(data, data_dir)
-    looked = " or ".join(str(root / parsed[0]) for root in tfds.roots(data_dir))
-    raise UserError(f"The TFDS set {data!r} is not prepared (looked in {looked}). Pass --download to fetch it.")
+    near = difflib.get_close_matches(data, NAMES, n=1)
+    near = near or difflib.get_close_matches(data.split("/")[0], tfds.names(), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise UserError(f"There is no data set named {data!r} nor is {Path(data).absolute()} a folder{hint} {_WAYS}.")
 
 
 def _check_unpaired(paired: bool, data: str) -> None:

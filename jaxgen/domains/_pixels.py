@@ -86,7 +86,9 @@ def write(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
     if still:
         columns = 8 if still != ["samples"] else 0
         picture = preview.rows([to_raw(pictures[name]) for name in still], columns)
-        paths.append(preview.write_png(stem.with_suffix(".png"), picture, scale=2))
+        paths.append(preview.write_png(preview.named(stem, ".png"), picture, scale=2))
     if "walk" in pictures:
-        paths.append(preview.write_gif(stem.with_suffix(".gif"), [preview.grid(to_raw(f)) for f in pictures["walk"]]))
+        paths.append(
+            preview.write_gif(preview.named(stem, ".gif"), [preview.grid(to_raw(f)) for f in pictures["walk"]])
+        )
     return paths

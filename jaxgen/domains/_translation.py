@@ -62,7 +62,7 @@ def write(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
             if "targets" in pictures and made == "samples":
                 columns.append(_pixels.to_raw(pictures["targets"]))
             parts.append(strips(columns))
-    return [preview.write_png(stem.with_suffix(".png"), preview.rows(parts, 4), scale=2)] if parts else []
+    return [preview.write_png(preview.named(stem, ".png"), preview.rows(parts, 4), scale=2)] if parts else []
 
 
 def shown(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -94,6 +94,8 @@ def sample(run: Source, options: TranslateOptions, folder: epath.Path) -> list[e
         return [preview.write_png(path, own(run, options))]
     if path.suffix not in (".png", ".npz", ""):
         raise UserError(f"--out {path} must end in .png (strips) or .npz (arrays), or be a folder.")
+    if not path.suffix:
+        preview.new_folder(path)  # refused before anything is computed
     x, target = held_out(run, options)
     made = run.translate(x, options.seed, options.back)
     pictures = {"sources": x, "samples": made} | ({} if target is None else {"targets": target})
@@ -181,7 +183,6 @@ def _name(options: TranslateOptions) -> str:
 
 
 def _folder(sources: np.ndarray, made: np.ndarray, path: epath.Path) -> list[epath.Path]:
-    preview.new_folder(path)
     for i, (before, after) in enumerate(zip(sources, made, strict=True)):
         preview.write_png(path / "input" / f"{i:06}.png", before)
         preview.write_png(path / "output" / f"{i:06}.png", after)

@@ -48,9 +48,11 @@ def write(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
     shown += [to_raw(pictures[name]) for name in ("samples", "interpolations") if name in pictures]
     if shown:
         columns = 8 if len(shown) > 1 else 0
-        paths.append(preview.write_png(stem.with_suffix(".png"), preview.rows(shown, columns), scale=2))
+        paths.append(preview.write_png(preview.named(stem, ".png"), preview.rows(shown, columns), scale=2))
     if "walk" in pictures:
-        paths.append(preview.write_gif(stem.with_suffix(".gif"), [preview.grid(to_raw(f)) for f in pictures["walk"]]))
+        paths.append(
+            preview.write_gif(preview.named(stem, ".gif"), [preview.grid(to_raw(f)) for f in pictures["walk"]])
+        )
     if "map" in pictures:
         picture = preview.scatter(to_raw(pictures["map"]), pictures["map_points"])
         paths.append(preview.write_png(stem.parent / f"{stem.name}-latent-map.png", picture))

@@ -117,14 +117,14 @@ def write(tiles: Tileset, pictures: Pictures, stem: epath.Path) -> list[epath.Pa
 
     if "samples" in pictures:
         paths.append(
-            preview.write_png(stem.with_suffix(".png"), preview.grid(half(pictures["samples"][:16]), border=3))
+            preview.write_png(preview.named(stem, ".png"), preview.grid(half(pictures["samples"][:16]), border=3))
         )
     if "interpolations" in pictures:
         grid = preview.grid(half(pictures["interpolations"]), columns=8, border=3)
-        paths.append(preview.write_png(stem.with_suffix(".png"), grid))
+        paths.append(preview.write_png(preview.named(stem, ".png"), grid))
     if "walk" in pictures:
         frames = [preview.grid(half(frame[:4])[:, ::2, ::2], border=2) for frame in pictures["walk"]]
-        paths.append(preview.write_gif(stem.with_suffix(".gif"), frames))
+        paths.append(preview.write_gif(preview.named(stem, ".gif"), frames))
     return paths
 
 
@@ -222,7 +222,7 @@ def _files(tiles: Tileset, found: Sequence[tuple[np.ndarray, Play | None]], fold
         stem = folder / f"level-{i:03}"
         paths.append(tiled.write(stem.with_suffix(".tmj"), level, tiles))
         stem.with_suffix(".txt").write_text(text.dump(level, tiles))
-        preview.write_png(stem.with_suffix(".png"), render(level, tiles))
+        preview.write_png(preview.named(stem, ".png"), render(level, tiles))
         if play:
             facts = "".join(f"{name}: {value:g}\n" for name, value in play.facts.items())
             (folder / f"{stem.name}.solution.txt").write_text(f"{play.moves}\n{facts}")

@@ -7,6 +7,7 @@ from PIL import Image
 from jaxgen.config import Config
 from jaxgen.data import images
 from jaxgen.data.cache import cache_dir
+from jaxgen.data.order import permutation
 from jaxgen.degrade import Degrade, degradation
 from jaxgen.domains import Domain, Found, Raw, Source, _pixels, _translation
 from jaxgen.errors import UserError
@@ -20,6 +21,9 @@ SEED = 0
 CROP = 32
 """Pixels along the side of what the features are of; larger pictures are cut up."""
 FEATURE_STEPS = 1500
+MOST = 4_000
+"""Pictures at most that the network of the features is trained on: each is kept once for each kind of damage."""
+CHUNK = 256  # pictures spoilt at once: holes take a hundred times the memory of a picture
 LEAST = 12
 """Fewest held-out pictures: each half of their crops has to have a distribution."""
 DAMAGE = (
@@ -69,7 +73,9 @@ def features(cfg: Config) -> Classifier:
     images_of, labels_of = [], []
     for split in ("train", "validation"):
         true = images.load(cfg.data, cfg.shape, split, cfg.data_dir, cfg.download)["image"]
-        kinds = [crops(true)] + [crops(damaged(true, *how)) for how in DAMAGE]
+        true = true[np.sort(permutation(len(true), (SEED, 0))[:MOST])]
+        possible = [(spoil, rule) for spoil, rule in DAMAGE if fits(cfg.shape, degradation(spoil))]
+        kinds = [crops(true)] + [crops(damaged(true, *how)) for how in possible]
         images_of.append(np.concatenate(kinds))
         labels_of.append(np.repeat(np.arange(len(kinds), dtype=np.int32), [len(k) for k in kinds]))
     folder = cache_dir(cfg.data_dir) / "classifiers"
@@ -80,8 +86,14 @@ def damaged(true: np.ndarray, spoil: str, rule: str) -> np.ndarray:
     """uint8 [N, H, W, C], spoilt and mended by a rule of `classical`."""
     how = degradation(spoil)
     batch = _pixels.to_batch({"image": true})["image"]
-    x = np.asarray(jax.jit(how)(batch, numbered_keys(jax.random.key(SEED + 1), len(true))))
-    return classical(x, how)[rule]
+    keys, run = numbered_keys(jax.random.key(SEED + 1), len(true)), jax.jit(how)
+    parts = [run(batch[i : i + CHUNK], keys[i : i + CHUNK]) for i in range(0, len(true), CHUNK)]
+    return classical(np.concatenate(parts), how)[rule]
+
+
+def fits(shape: tuple[int, ...], spoil: Degrade) -> bool:
+    """Whether images of a shape can be made that many times smaller."""
+    return not (shape[0] % spoil.scale or shape[1] % spoil.scale)
 
 
 def crops(pictures: np.ndarray) -> np.ndarray:

@@ -97,7 +97,7 @@ def write(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
     if "targets" in pictures:
         columns.append(_pixels.to_raw(pictures["targets"]))
     grid = preview.grid(_translation.strips(columns), columns=4)
-    return [preview.write_png(stem.with_suffix(".png"), grid, scale=2)]
+    return [preview.write_png(preview.named(stem, ".png"), grid, scale=2)]
 
 
 def drawn(maps: np.ndarray) -> np.ndarray:
@@ -145,6 +145,8 @@ def sample(run: Source, options: SceneOptions, folder: epath.Path) -> list[epath
     path = epath.Path(options.out or folder / f"{stem}.png")
     if path.suffix not in (".png", ".npz", ""):
         raise UserError(f"--out {path} must end in .png or .npz (arrays), or be a folder.")
+    if not path.suffix:
+        preview.new_folder(path)  # refused before anything is computed
     maps = read_map(Path(options.map).expanduser())[None] if options.map else run.examples()["source"][:8]
     x = np.repeat(np.asarray(one_hot(maps)), options.num, axis=0)
     made = _pixels.to_raw(run.translate(x, options.seed, chunk=options.num))
@@ -154,7 +156,6 @@ def sample(run: Source, options: SceneOptions, folder: epath.Path) -> list[epath
     if path.suffix == ".png":
         rows = np.concatenate([drawn(maps)[:, None], made], axis=1)
         return [preview.write_png(path, preview.grid(rows.reshape(-1, *rows.shape[2:]), columns=options.num + 1))]
-    preview.new_folder(path)
     for i, (one, scenes) in enumerate(zip(maps, made, strict=True)):
         preview.write_png(path / f"{i:03}-map.png", picture_from_map(one))
         for j, scene in enumerate(scenes):
