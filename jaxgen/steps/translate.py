@@ -49,7 +49,7 @@ class Paired:
     degrade: Degrade | None = None  # makes x from y; else x is the batch's `source`
     augment: Augment | None = None  # of x and y together, before both networks: only where they have one size
     augment_p: float = 1.0
-    penalties: tuple[Penalty, ...] = ()
+    penalties: tuple[Penalty, ...] = ()  # on the sum of an example's logits
     penalty_weight: float = 1.0
     penalty_every: int = 1
     ema_decay: float = 0.999
@@ -73,7 +73,7 @@ class Unpaired:
     identity: float = 5.0  # weight of the change that a generator makes to what is of its kind already
     adversarial: float = 1.0
     pool: int = 50  # fakes of earlier steps that the critics learn from too (Shrivastava et al. 2017); 0: none
-    penalties: tuple[Penalty, ...] = ()
+    penalties: tuple[Penalty, ...] = ()  # on the sum of an example's logits
     penalty_weight: float = 1.0
     penalty_every: int = 1
     ema_decay: float = 0.999
@@ -331,7 +331,7 @@ def _update_critic(
 
     def critic(params: PyTree) -> Callable[[Array], Array]:
         run = partial(apply, game.disc, params, disc.stats, key=penalty_key, axis_name=axis_name)
-        return lambda y: run(y, *given)[0].reshape(len(y), -1).mean(1)
+        return lambda y: run(y, *given)[0].reshape(len(y), -1).sum(1)
 
     disc, metrics = update_critic(
         disc,

@@ -109,7 +109,7 @@ def restore(untrained, monkeypatch, tmp_path):
     [
         ("denoising", ("median3", "median5"), ("",)),
         ("inpainting", ("mean_fill",), ("",)),
-        ("super_resolution", ("bicubic",), ("", "_x4")),
+        ("super_resolution", ("bicubic", "lanczos"), ("", "_x4")),
     ],
 )
 def test_a_restoration_has_to_beat_the_rules(restore, name, rules, endings):
@@ -299,11 +299,12 @@ def test_what_learns_nothing_of_scenes():
 
 def test_the_two_halves_of_gate_10(monkeypatch, tmp_path):
     """An impostor is judged where it cheats: the other half of its row meets every part."""
-    scene = {"miou": 0.9, "diversity": 3.0, "segmenter_miou": 1.0}
+    scene = {"miou": 0.9, "diversity": 3.0, "kid": 0.1, "segmenter_miou": 1.0}
     sprite = {"class_accuracy_ratio": 0.8, "coverage": 1.0, "memorisation_auc": 0.5}
     features = np.random.default_rng(0).normal(size=(60, 4))
     real = Reference(Pixels(), features[:30], features[30:], np.linspace(0, 1, 30), None)
-    rows = ({100: scene | {"miou": 0.1}, 200: scene}, {"flat": scene | {"diversity": 0.0}}, {}, scene)
+    rivals = {"flat": scene | {"diversity": 0.0}, "painted": scene | {"kid": 0.8}}
+    rows = ({100: scene | {"miou": 0.1}, 200: scene}, rivals, {}, scene | {"diversity": 8.0})
     monkeypatch.setattr(gates, "trained", lambda cfg, workdir: ([100, 200], 1.5))
     monkeypatch.setattr(dcss, "sprites", lambda data: tmp_path / "sprites.npz")
     monkeypatch.setattr(scene_gan, "_scenes", lambda *a: rows)
@@ -313,10 +314,11 @@ def test_the_two_halves_of_gate_10(monkeypatch, tmp_path):
     assert found.passing_impostors == []
     parts = {part.column: part for part in found.parts}
     missed = {name: [p.column for p in found.parts if not p.met(row)] for name, row in found.impostors.items()}
-    assert missed == {"scenes flat": ["diversity"], "sprites bad": ["sprite_coverage"]}
+    assert missed == {"scenes flat": ["diversity"], "scenes painted": ["kid"], "sprites bad": ["sprite_coverage"]}
     for column, met, not_met in (
         ("miou", 0.8, 0.799),
-        ("diversity", 1e-9, 0.0),
+        ("diversity", 2.0, 1.999),  # of a quarter of 8
+        ("kid", 0.2, 0.201),  # of a quarter of 0.8
         ("sprite_class_accuracy_ratio", 0.7, 0.699),
         ("sprite_memorisation_auc", 0.5, 0.99),
     ):

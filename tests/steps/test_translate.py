@@ -77,7 +77,7 @@ def critic_objective(params, real, fake, given, game):
     """What the critic makes small."""
     value = LOSSES[game.loss][0](run(game.disc, params, real, *given), run(game.disc, params, fake, *given)).mean()
     for penalty in game.penalties:
-        slope = jax.vmap(jax.grad(lambda y, *x: run(game.disc, params, y[None], *(a[None] for a in x)).mean()))(
+        slope = jax.vmap(jax.grad(lambda y, *x: run(game.disc, params, y[None], *(a[None] for a in x)).sum()))(
             real if penalty is r1 else fake, *given
         )
         value += game.penalty_weight * 0.5 * (slope**2).sum((1, 2, 3)).mean()

@@ -89,17 +89,17 @@ class Critics:
         return [self._loss_of(*self._logits(disc, x, y, *given)) for disc, x, y in ways]
 
     def _penalised_of(self, real: Tensors, fake: Tensors, *given: Tensor) -> tuple[Tensors, Tensor]:
-        """As `_losses_of`, and half the squared gradient norm of the mean logit at real (r1) and fake (r2) examples,
+        """As `_losses_of`, and half the squared gradient norm of the logits' sum at real (r1) and fake (r2) examples,
         summed over the ways."""
-        losses, means, points = [], [], []
+        losses, sums, points = [], [], []
         for disc, x, y in zip(self._discs, real, fake, strict=True):
             x = x.detach().requires_grad_("r1" in self._at)
             y = y.detach().requires_grad_("r2" in self._at)
             of_real, of_fake = self._logits(disc, x, y, *given)
             losses.append(self._loss_of(of_real, of_fake))
-            means.append((of_real + of_fake).mean(1).sum())
+            sums.append((of_real + of_fake).sum())
             points += [at for at in (x, y) if at.requires_grad]
-        grads = torch.autograd.grad(sum(means), points, create_graph=True)
+        grads = torch.autograd.grad(sum(sums), points, create_graph=True)
         return losses, sum(0.5 * grad.square().sum() / len(grad) for grad in grads)
 
 
