@@ -15,7 +15,7 @@ def get_config() -> Config:
             disc=Adam(lr=4e-4, b1=0.0, b2=0.99, decay=3000),
             l1=0.0,
             penalty="r1+r2",
-            penalty_weight=0.05,
+            penalty_weight=0.001,
             penalty_every=8,
         ),
         data="crafter_views",

@@ -17,7 +17,7 @@ def get_config() -> Config:
             cycle=5.0,
             identity=0.5,
             penalty="r1+r2",
-            penalty_weight=0.05,
+            penalty_weight=0.001,
             penalty_every=8,
         ),
         data="photos_to_textures",
