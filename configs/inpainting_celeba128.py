@@ -18,7 +18,7 @@ def get_config() -> Config:
             degrade="holes-15",
             l1=30.0,
             penalty="r1+r2",
-            penalty_weight=1.0,
+            penalty_weight=0.05,
             penalty_every=8,
             ema_decay=0.9998,
         ),

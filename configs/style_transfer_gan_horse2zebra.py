@@ -17,7 +17,7 @@ def get_config() -> Config:
             gen=Adam(lr=2e-4, b1=0.5, b2=0.99, decay=100_000),
             disc=Adam(lr=2e-4, b1=0.5, b2=0.99, decay=100_000),
             penalty="r1+r2",
-            penalty_weight=1.0,
+            penalty_weight=0.001,
             penalty_every=8,
         ),
         data="cycle_gan/horse2zebra",
