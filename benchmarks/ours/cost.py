@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 import jaxgen
 from benchmarks.ours.system import jit_step
-from jaxgen.assemble import Built, domain, on_one_device
+from jaxgen.assemble import Built, example_batch, on_one_device
 from jaxgen.config import Adversarial, Config, Variational
 
 Assemble = Callable[[Config], Built]
@@ -58,11 +57,8 @@ def step_flops(config: Config, assemble: Assemble = jaxgen.build) -> float | Non
 
 def _flops(config: Config, assemble: Assemble) -> float | None:
     game, init, train_step = assemble(on_one_device(config))
-    batch: dict[str, Any] = {"image": jax.ShapeDtypeStruct((config.batch, *config.shape), jnp.float32)}
-    if getattr(config.game, "classes", 0):
-        batch["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)
-    if source := domain(config).source(config):
-        batch["source"] = jax.ShapeDtypeStruct((config.batch, *source), jnp.float32)
+    one = jax.eval_shape(partial(example_batch, config))
+    batch = {name: jax.ShapeDtypeStruct((config.batch, *a.shape[1:]), a.dtype) for name, a in one.items()}
     state = jax.eval_shape(partial(init, game=game), jax.random.key(0), batch)
     # By the CPU's client: the one for CUDA answers None for what is lowered for another platform.
     with jax.default_device(jax.devices("cpu")[0]):

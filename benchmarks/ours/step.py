@@ -48,7 +48,7 @@ class PlainStep:
         return costs(self._config, self._assemble)
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
-        """Also writes the weights, the batch, and what each step drew: its `noise` [steps, B, Z], or its `source`
+        """Also writes the weights, the batch, and what each step drew: its `noise` [steps, B, ..., Z], and its `source`
         [steps, B, ...] where the game makes it.
 
         Image to image begins with what makes nothing, and for a while nothing before it learns: for the check it gets
@@ -120,7 +120,7 @@ class Overheard:
 
     def apply(self, variables: Any, *inputs: Any, **options: Any) -> Any:
         out, stats = self.module.apply(variables, *inputs, **options)
-        jax.debug.callback(self.listen, inputs[0], out, ordered=True)
+        jax.debug.callback(self.listen, inputs, out, ordered=True)
         return out, stats
 
 
@@ -138,11 +138,14 @@ def _drawn(game: Any, heard: dict[str, list[Any]]) -> dict[str, np.ndarray]:
     """What the steps drew: what the generator was given, `noise` or `source`; or of an autoencoder, standard normal,
     (z - mu) / sigma."""
     if isinstance(game, translate.Game):
-        made = isinstance(game, translate.Paired) and game.degrade
-        return {"source": np.stack([x for x, _ in heard["gen"]])} if made else {}
+        if not isinstance(game, translate.Paired):
+            return {}
+        inputs = [np.stack(each) for each in zip(*(given for given, _ in heard["gen"]), strict=True)]
+        made = {"source": inputs[0]} if game.degrade else {}
+        return made | ({"noise": inputs[1]} if game.z_dim else {})
     if "gen" in heard:
-        return {"noise": np.stack([z for z, _ in heard["gen"]])}
+        return {"noise": np.stack([z for (z, *_), _ in heard["gen"]])}
     posteriors = [out for _, out in heard["encoder"]]
-    latents = [z for z, _ in heard["decoder"]]
+    latents = [z for (z, *_), _ in heard["decoder"]]
     pairs = zip(latents, posteriors, strict=True)
     return {"noise": np.stack([(z - mu) * np.exp(-0.5 * logvar) for z, (mu, logvar) in pairs])}

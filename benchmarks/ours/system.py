@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 import jaxgen
 from benchmarks.protocol import Job
-from jaxgen.assemble import domain
+from jaxgen.assemble import example_batch
 from jaxgen.config import MLP, MLPVAE, Config, Variational, from_dict
 
 
@@ -36,8 +37,8 @@ def examples(config: Config, n: int) -> dict[str, np.ndarray]:
     batch = {"image": images(config, n)}
     if classes := getattr(config.game, "classes", 0):
         batch["label"] = np.arange(n, dtype=np.int32) % classes
-    if shape := domain(config).source(config):
-        batch["source"] = 1 - 2 * np.random.default_rng(1).random((n, *shape), np.float32) ** 4
+    if source := jax.eval_shape(partial(example_batch, config)).get("source"):
+        batch["source"] = 1 - 2 * np.random.default_rng(1).random((n, *source.shape[1:]), np.float32) ** 4
     return batch
 
 

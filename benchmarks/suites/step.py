@@ -29,5 +29,6 @@ CASES = (
     Case("style_transfer_gan", config_named("style_transfer_gan_tiles_unpaired")[1], check_rate=0.0001),
     Case("style_transfer_gan_paired", config_named("style_transfer_gan_tiles")[1], check_rate=0.0001),
     Case("super_resolution", config_named("super_resolution")[1], check_rate=0.0001),
+    Case("scene_gan", config_named("scene_gan")[1], check_rate=0.0001),
     Case("article_encoder_decoder_64", ARTICLE, kind="article", check_rate=0.00003),
 )

@@ -1,14 +1,12 @@
 """Worlds of the game Crafter, made from seeds on this machine: an embedded set of levels."""
 
 import importlib.metadata
-import zipfile
-import zlib
-from pathlib import Path
+from collections.abc import Mapping
 from types import ModuleType
 
 import numpy as np
 
-from jaxgen.data.cache import cache_dir, lock
+from jaxgen.data.cache import cache_dir, made_once
 from jaxgen.errors import UserError
 from jaxgen.levels.tiles import TILESETS
 
@@ -30,14 +28,7 @@ def worlds(split: str, data_dir: str = "") -> np.ndarray:
     if split not in SEEDS:
         raise UserError(f"There is no split {split!r}; choose from {', '.join(SEEDS)}.")
     path = cache_dir(data_dir) / "levels" / f"crafter-{version()}.npz"
-    made = _load(path)
-    if made is None:
-        with lock(path.with_suffix(".lock")):
-            made = _load(path)  # another process was quicker
-            if made is None:
-                made = {name: np.stack([world(seed) for seed in seeds]) for name, seeds in SEEDS.items()}
-                _save(path, made)
-    return made[split]
+    return made_once(path, _all, _fit)[split]
 
 
 def world(seed: int) -> np.ndarray:
@@ -68,27 +59,19 @@ def version() -> str:
         raise UserError('Worlds of Crafter need the package crafter: pip install "jaxgen[games]".') from error
 
 
-def _load(path: Path) -> dict[str, np.ndarray] | None:
-    """The worlds of each split; nothing where the file is missing, damaged, or of other seeds."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
-            found = {name: opened[name] for name in SEEDS}
-            seeds = {name: tuple(opened[f"{name}_seeds"].tolist()) for name in SEEDS}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error):
-        return None
-    for name, tiles in found.items():
-        if tiles.dtype != np.uint8 or tiles.shape != (len(SEEDS[name]), SIDE, SIDE) or tiles.max() >= 10:
-            return None
-    return found if seeds == SEEDS else None
+def _all() -> dict[str, np.ndarray]:
+    made = {name: np.stack([world(seed) for seed in seeds]) for name, seeds in SEEDS.items()}
+    return made | {f"{name}_seeds": np.array(seeds) for name, seeds in SEEDS.items()}
 
 
-def _save(path: Path, made: dict[str, np.ndarray]) -> None:
-    """In one piece, so that no reader sees half a file. Only under the lock."""
-    partial = path.with_suffix(".partial")
-    seeds = {f"{name}_seeds": np.array(SEEDS[name]) for name in SEEDS}
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **made, **seeds)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"Cannot write {path} ({error}). Make room there, or pass --data-dir.") from error
+def _fit(found: Mapping[str, np.ndarray]) -> bool:
+    """Whether they are worlds, of these seeds."""
+    for name, seeds in SEEDS.items():
+        tiles = found[name]
+        if tuple(found[f"{name}_seeds"].tolist()) != seeds:
+            return False
+        if tiles.dtype != np.uint8 or tiles.shape != (len(seeds), SIDE, SIDE):
+            return False
+        if tiles.max() >= TILESETS["crafter"].size:
+            return False
+    return True

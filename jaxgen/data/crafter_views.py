@@ -1,15 +1,13 @@
 """Maps of the game Crafter beside the game's own pictures of them, made from seeds on this machine: an embedded set."""
 
-import zipfile
-import zlib
-from pathlib import Path
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from jaxgen.data import crafter_maps
-from jaxgen.data.cache import cache_dir, lock
+from jaxgen.data.cache import cache_dir, made_once
 from jaxgen.errors import UserError
 from jaxgen.levels.tiles import TILESETS
 
@@ -38,14 +36,8 @@ def views(split: str, data_dir: str = "") -> dict[str, np.ndarray]:
     if split not in COUNTS:
         raise UserError(f"There is no split {split!r}; choose from {', '.join(COUNTS)}.")
     path = cache_dir(data_dir) / "levels" / f"crafter-views-{crafter_maps.version()}.npz"
-    made = _load(path)
-    if made is None:
-        with lock(path.with_suffix(".lock")):
-            made = _load(path)  # another process was quicker
-            if made is None:
-                made = {name: _split(name) for name in COUNTS}
-                _save(path, made)
-    return made[split]
+    made = made_once(path, _all, _fit)
+    return {key: made[f"{split}_{key}"] for key in ("map", "image")}
 
 
 def draw(seed: int, count: int, daylight: float | None = None) -> dict[str, np.ndarray]:
@@ -93,39 +85,26 @@ def _corner(rng: np.random.Generator, tiles: np.ndarray, anywhere: bool) -> tupl
     return int(row), int(column)
 
 
-def _split(name: str) -> dict[str, np.ndarray]:
-    made = [draw(seed, COUNTS[name]) for seed in crafter_maps.SEEDS[name]]
-    return {key: np.concatenate([views[key] for views in made]) for key in ("map", "image")}
+def _all() -> dict[str, np.ndarray]:
+    out = {}
+    for split, seeds in crafter_maps.SEEDS.items():
+        worlds = [draw(seed, COUNTS[split]) for seed in seeds]
+        out |= {f"{split}_{key}": np.concatenate([views[key] for views in worlds]) for key in ("map", "image")}
+        out[f"{split}_seeds"] = np.array(seeds)
+    return out
 
 
-def _load(path: Path) -> dict[str, dict[str, np.ndarray]] | None:
-    """The views of each split; nothing where the file is missing, damaged, or of other seeds."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
-            found = {name: {key: opened[f"{name}_{key}"] for key in ("map", "image")} for name in COUNTS}
-            seeds = {name: tuple(opened[f"{name}_seeds"].tolist()) for name in COUNTS}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error):
-        return None
-    for name, count in COUNTS.items():
-        total, side = len(crafter_maps.SEEDS[name]) * count, CELLS * PIXELS
-        maps, images = found[name]["map"], found[name]["image"]
+def _fit(found: Mapping[str, np.ndarray]) -> bool:
+    """Whether they are views, of the worlds of these seeds."""
+    side = CELLS * PIXELS
+    for split, seeds in crafter_maps.SEEDS.items():
+        maps, images, total = found[f"{split}_map"], found[f"{split}_image"], len(seeds) * COUNTS[split]
+        if tuple(found[f"{split}_seeds"].tolist()) != seeds:
+            return False
         if maps.dtype != np.uint8 or images.dtype != np.uint8:
-            return None
+            return False
         if maps.shape != (total, CELLS, CELLS) or images.shape != (total, side, side, 3):
-            return None
+            return False
         if maps.max() >= TILESETS["crafter"].size:
-            return None
-    return found if seeds == crafter_maps.SEEDS else None
-
-
-def _save(path: Path, made: dict[str, dict[str, np.ndarray]]) -> None:
-    """In one piece, so that no reader sees half a file. Only under the lock."""
-    partial = path.with_suffix(".partial")
-    arrays = {f"{name}_{key}": array for name, views in made.items() for key, array in views.items()}
-    arrays |= {f"{name}_seeds": np.array(crafter_maps.SEEDS[name]) for name in COUNTS}
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"Cannot write {path} ({error}). Make room there, or pass --data-dir.") from error
+            return False
+    return True

@@ -2,9 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from jaxgen.data.cache import cache_dir, lock
+from jaxgen.data.cache import cache_dir, lock, made_once
 from jaxgen.errors import UserError
 
 
@@ -33,3 +34,31 @@ def test_a_directory_that_cannot_be_made_is_the_users_to_mend(tmp_path):
     Path(tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="JAXGEN_CACHE"), lock(tmp_path / "file" / "set.lock"):
         pass
+
+
+def test_arrays_are_made_once_and_again_where_they_do_not_fit(tmp_path):
+    path, times = tmp_path / "sets" / "squares.npz", []
+
+    def make():
+        times.append(len(times))
+        return {"squares": np.arange(4) ** 2 + times[-1]}
+
+    def fit(found):
+        return found["squares"][0] == 0
+
+    for _ in range(2):
+        np.testing.assert_array_equal(made_once(path, make, fit)["squares"], [0, 1, 4, 9])
+    assert times == [0]
+    np.testing.assert_array_equal(made_once(path, make, lambda found: False)["squares"], [1, 2, 5, 10])
+    for spoil in (lambda: np.savez(path, cubes=np.arange(4)), lambda: path.write_bytes(path.read_bytes()[:99])):
+        spoil()
+        before = len(times)
+        assert made_once(path, make, lambda found: found["squares"].shape == (4,))["squares"][0] == before
+        assert len(times) == before + 1
+    assert {file.name for file in path.parent.iterdir()} == {"squares.npz", "squares.lock"}
+
+
+def test_arrays_that_cannot_be_kept_are_the_users_to_mend(tmp_path):
+    (tmp_path / "a.partial").mkdir()
+    with pytest.raises(UserError, match=r"Cannot write .*a\.npz.*--data-dir"):
+        made_once(tmp_path / "a.npz", lambda: {"x": np.zeros(1)}, lambda found: True)

@@ -2,19 +2,20 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.peers.torch import device, networks, residual, unet
+from benchmarks.peers.torch import device, networks, residual, spade, unet
 from benchmarks.peers.torch.degrade import degradation
 from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.gan import GANStep
 from benchmarks.peers.torch.translate import PairedStep, UnpairedStep
 from benchmarks.peers.torch.vae import VAEStep
 from benchmarks.protocol import Job
+from jaxgen.levels.palette import PALETTE
 from jaxgen.levels.tiles import TILESETS
 
 
@@ -26,7 +27,7 @@ class TorchStep:
         if sgd:
             device.exact()
         model, self._shape = config["model"], config["shape"]
-        self._conv = model["type"] in ("Conv", "ConvVAE", "Residual", "UNet")
+        self._conv = model["type"] in ("Conv", "ConvVAE", "Residual", "UNet", "Spade")
         self._channels_last = self._conv and job["variant"] != "eager"
         game, how = config["game"], {"variant": job["variant"], "precision": config["precision"], "sgd": sgd}
         self._beside: tuple[torch.Tensor | None, ...] = (None,)  # what a step is given: nothing makes it draw its own
@@ -37,13 +38,13 @@ class TorchStep:
             joint = model["type"] != "Conv"  # batch normalisation in the critic mixes examples
             self._step: Any = GANStep(gen, disc, game, model["z_dim"], joint=joint, **how)
             self._networks = {"gen": gen, "disc": disc}
-        elif model["type"] == "UNet":
+        elif game["type"] in ("Paired", "Unpaired"):
             self._step = self._translation(config, how)
         else:
             encoder, decoder = self._autoencoder(model)
             self._step = VAEStep(encoder, decoder, game, **how)
             self._networks = {"encoder": encoder, "decoder": decoder}
-        self._load = residual.load if model["type"] in ("Residual", "UNet") else networks.load
+        self._load = residual.load if model["type"] in ("Residual", "UNet", "Spade") else networks.load
         self._x = self._placed(images(config))
         if classes := game.get("classes"):
             self._beside = (None, torch.arange(config["batch"], device=DEVICE) % classes)
@@ -68,6 +69,8 @@ class TorchStep:
 
     def _given(self, arrays: Mapping[str, np.ndarray], i: int) -> tuple[torch.Tensor | None, ...]:
         """What the i-th step of a check is given: what ours drew, unless it comes out the same when it is made here."""
+        if isinstance(self._step, PairedStep) and "noise" in arrays:
+            return self._placed(arrays["source"]), self._placed(arrays["noise"][i])
         if "noise" in arrays:
             label = [torch.from_numpy(arrays["label"]).to(DEVICE).long()] if "label" in arrays else []
             return torch.from_numpy(arrays["noise"][i]).to(DEVICE), *label
@@ -120,18 +123,25 @@ class TorchStep:
         """The step, which makes its networks known and where need be has sources beside its images."""
         game, model, last = config["game"], config["model"], self._channels_last
         paired, spoil, channels = game["type"] == "Paired", self._spoil, self._shape[2]
-        seen = 2 * channels + bool(spoil and spoil.masked) if paired else channels
+        kinds = len(PALETTE) if model["type"] == "Spade" else 0
+        seen = channels + (kinds or channels + bool(spoil and spoil.masked)) if paired else channels
         pairs = [
             self._formatted(
-                unet.UNet(model, self._shape, spoil, last), unet.PatchCritic(model, self._shape[:2], seen, last)
+                spade.SpadeGenerator(model, kinds, channels, last)
+                if kinds
+                else unet.UNet(model, self._shape, spoil, last),
+                unet.PatchCritic(model, self._shape[:2], seen, last),
             )
             for _ in range(1 if paired else 2)
         ]
         self._networks = dict(zip(("gen", "disc"), pairs[0], strict=True))
         if not spoil:
-            self._beside = (self._placed(sources(config)),)
+            shape = self._shape
+            if kinds:  # a map, of cells
+                shape = (*(n // (model["patch"] << len(model["gen"]) - 1) for n in shape[:2]), kinds)
+            self._beside = (self._placed(sources(config["batch"], shape)),)
         if paired:
-            return PairedStep(*pairs[0], game, spoil, **how)
+            return PairedStep(*pairs[0], game, spoil, model.get("z_dim", 0), **how)
         self._networks |= dict(zip(("back_gen", "back_disc"), pairs[1], strict=True))
         gens, discs = zip(*pairs, strict=True)
         return UnpairedStep(gens, discs, game, last, **how)
@@ -162,9 +172,9 @@ def images(config: Mapping[str, Any]) -> np.ndarray:
     return x if config["game"]["type"] == "Variational" else 2 * x - 1
 
 
-def sources(config: Mapping[str, Any]) -> np.ndarray:
-    """[B, H, W, C]: as those of `benchmarks.ours.system.examples`."""
-    return 1 - 2 * np.random.default_rng(1).random((config["batch"], *config["shape"])) ** 4
+def sources(n: int, shape: Sequence[int]) -> np.ndarray:
+    """[n, *shape]: as those of `benchmarks.ours.system.examples`."""
+    return 1 - 2 * np.random.default_rng(1).random((n, *shape)) ** 4
 
 
 build = TorchStep

@@ -21,6 +21,7 @@ from benchmarks.peers.torch.device import DEVICE, new_step, prepared
 from benchmarks.peers.torch.gan import LOSSES
 from benchmarks.peers.torch.optim import Average, Optimiser
 from benchmarks.peers.torch.pool import Places
+from benchmarks.peers.torch.spade import noise_map
 
 Tensor = torch.Tensor
 Tensors = Sequence[Tensor]
@@ -105,7 +106,7 @@ class Critics:
 
 class PairedStep:
     """One update of each player. y [B, C, H, W] and its partner x, made from y where the game says how and x is not
-    given."""
+    given; with `z_dim` the generator gets a map of noise too, drawn here where it is not given."""
 
     def __init__(
         self,
@@ -113,10 +114,12 @@ class PairedStep:
         disc: nn.Module,
         game: Mapping[str, Any],
         spoil: Degrade | None,
+        z_dim: int,
         variant: str,
         precision: str,
         sgd: float,
     ):
+        self._z_dim = z_dim
         self._critics = Critics([disc], game, variant, precision, sgd)
         self._tx, self._ema = _optimiser([gen], game["gen"], sgd), Average(gen, game["ema_decay"])
         self._spoil: Any = spoil
@@ -127,11 +130,12 @@ class PairedStep:
         self._pairs = prepared(self._pairs_of, variant)
         self._generate, self._loss = (prepared(f, variant, precision) for f in (gen, self._loss_of))
 
-    def __call__(self, y: Tensor, x: Tensor | None = None) -> Tensors:
+    def __call__(self, y: Tensor, x: Tensor | None = None, z: Tensor | None = None) -> Tensors:
         """The critic's and the generator's adversarial losses and the mean absolute difference before the updates."""
         new_step(self._variant)
         x, y, given = self._pairs(y, x)
-        fake = self._generate(x)
+        noise = [noise_map(x, self._z_dim) if z is None else z] if self._z_dim else []
+        fake = self._generate(x, *noise)
         critic = self._critics.update([y], [fake], given)
         total, *found = self._loss(y, fake, given)
         self._tx.update(total)
