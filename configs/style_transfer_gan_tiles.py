@@ -13,7 +13,7 @@ def get_config() -> Config:
         game=Paired(
             gen=Adam(lr=5e-4, b1=0.5, b2=0.99, decay=3000),
             disc=Adam(lr=2e-4, b1=0.5, b2=0.99, decay=3000),
-            l1=60.0,
+            l1=40.0,
             penalty="r1+r2",
             penalty_weight=0.001,
             penalty_every=8,
