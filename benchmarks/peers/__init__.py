@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.suites import Case
 from benchmarks.worker import Command
-from jaxgen.config import Conv, ConvVAE, Residual, UNet
+from jaxgen.config import MLP, MLPVAE, Conv, Residual, Spade, UNet
 
 HERE = Path(__file__).resolve().parent
 VENVS = HERE.parent / ".venvs"
@@ -43,8 +43,7 @@ def _torch(case: Case, device: str) -> tuple[str, ...]:
     programs are also replayed as CUDA graphs."""
     if not (HERE / "torch" / f"{case.kind}.py").exists():
         return ()
-    convolutional = Conv | ConvVAE | Residual | UNet
-    convolves = case.kind == "layer" or (case.config and isinstance(case.config.model, convolutional))
+    convolves = case.kind == "layer" or (case.config and not isinstance(case.config.model, MLP | MLPVAE))
     compiled = ("compile",) if device == "cpu" else ("compile", "compile_graphs")
     return ("eager", *("channels_last",) * bool(convolves), *compiled)
 
@@ -53,7 +52,7 @@ def _artifex(case: Case, device: str) -> tuple[str, ...]:
     """`own` networks, and where `same` are of its kind, ours on its objectives: its peers/artifex/step.py says more."""
     if case.kind != "step" or not case.config or case.config.precision != "fp32":
         return ()
-    if isinstance(case.config.model, Residual | UNet):
+    if isinstance(case.config.model, Residual | UNet | Spade):
         return ()
     return ("own", "same") if isinstance(case.config.model, Conv) else ("own",)
 

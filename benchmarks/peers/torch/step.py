@@ -27,7 +27,7 @@ class TorchStep:
         if sgd:
             device.exact()
         model, self._shape = config["model"], config["shape"]
-        self._conv = model["type"] in ("Conv", "ConvVAE", "Residual", "UNet", "Spade")
+        self._conv = model["type"] not in ("MLP", "MLPVAE")
         self._channels_last = self._conv and job["variant"] != "eager"
         game, how = config["game"], {"variant": job["variant"], "precision": config["precision"], "sgd": sgd}
         self._beside: tuple[torch.Tensor | None, ...] = (None,)  # what a step is given: nothing makes it draw its own
