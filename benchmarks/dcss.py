@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
 from jaxgen.data.cache import cache_dir
 from jaxgen.errors import UserError
@@ -19,6 +20,8 @@ PAIRS, SPRITES = "dcss-tile-pairs-cc0.zip", "dcss-tiles-cc0.zip"
 SIDE = 32
 EVERY = 5
 """Of every five files, in the order of their names, the last is held out."""
+SAME = 0.9
+"""Share of the union of two silhouettes that is common to near copies."""
 
 _FOLDERS = {
     "humanoid": ("mon", "mon/unique", "mon/spriggan"),
@@ -36,11 +39,11 @@ CLASSES = tuple(_FOLDERS)
 """Their names, by number."""
 
 NOTE = (
-    "879 + 215 of 4,357 tiles (humanoid 125 + 31, animal 60 + 15, demon 46 + 11, undead 80 + 19, player body 76 + 18, "
-    "clothes 110 + 27, armour 100 + 24, weapon 173 + 43, treasure 60 + 15, potion or book 49 + 12); left out: dungeon, "
+    "883 + 211 of 4,357 tiles (humanoid 126 + 30, animal 60 + 15, demon 46 + 11, undead 80 + 19, player body 77 + 17, "
+    "clothes 112 + 25, armour 100 + 24, weapon 173 + 43, treasure 60 + 15, potion or book 49 + 12); left out: dungeon, "
     "effects, signs, parts of figures, what is held or worn besides clothes, sticks (staffs, rods, wands), food, small "
-    "kinds of monster, what looks unlike its class, other sizes than 32x32 and 4 exact copies; near copies (another "
-    "colour or frame of one drawing) are on both sides of the split"
+    "kinds of monster, what looks unlike its class, other sizes than 32x32 and 4 exact copies; near copies (silhouettes of "
+    "one class that overlap by 0.9 or more: other colours or frames of one drawing) are on one side of the split"
 )
 
 _CLASS_OF = {folder: label for label, folders in enumerate(_FOLDERS.values()) for folder in folders}
@@ -96,11 +99,11 @@ def pairs(folder: Path) -> Path:
 def sprites(folder: Path) -> Path:
     """An .npz with `x_train`, `y_train`, `x_test`, `y_test`, made once: uint8 [N, 32, 32, 3] and numbers of `CLASSES`.
 
-    Sprites stand over black. Of those that are the same to the pixel only the first is kept; then every fifth of each
-    class, in the order of folders and names, is for testing. Raises `UserError` where the zip in `folder` is missing or
-    broken.
+    Sprites stand over black. Of those that are the same to the pixel only the first is kept; then about every fifth of
+    each class, in the order of folders and names, is for testing: see `held_out`. Raises `UserError` where the zip in `folder` is
+    missing or broken.
     """
-    out = cache_dir() / "benchmarks" / "dcss-sprites.npz"
+    out = cache_dir() / "benchmarks" / "dcss-sprites-apart.npz"
     source = _source(folder, SPRITES, "tiles")
     if out.is_file():
         return out
@@ -120,8 +123,8 @@ def sprites(folder: Path) -> Path:
     x = {"train": [], "test": []}
     y = {"train": [], "test": []}
     for label, images in enumerate(chosen.values()):
-        for i, image in enumerate(images):
-            split = "test" if i % EVERY == EVERY - 1 else "train"
+        for image, out_of_training in zip(images, held_out(np.stack(images)), strict=True):
+            split = "test" if out_of_training else "train"
             x[split].append(image)
             y[split].append(label)
     arrays = {f"x_{split}": np.stack(images) for split, images in x.items()}
@@ -130,6 +133,26 @@ def sprites(folder: Path) -> Path:
     partial = out.with_suffix(f".{os.getpid()}.npz")
     np.savez(partial, allow_pickle=False, **arrays)
     partial.replace(out)
+    return out
+
+
+def held_out(images: np.ndarray) -> np.ndarray:
+    """Which of uint8 [N, H, W, 3] over black are for testing, bool [N]: every fifth drawing, with all its near copies.
+
+    Near copies are pictures whose silhouettes have at least `SAME` of their union in common, and near copies of these.
+    A drawing with so many that more than a fifth would be held out is for training.
+    """
+    mask = (images.max(-1) > 0).reshape(len(images), -1).astype(np.float32)
+    common, size = mask @ mask.T, mask.sum(1)
+    alike = common >= SAME * (size[:, None] + size - common)
+    _, drawing = connected_components(alike, directed=False)
+    out = np.zeros(len(images), bool)
+    seen = 0
+    for number in dict.fromkeys(drawing.tolist()):
+        copies = drawing == number
+        seen += copies.sum()
+        if EVERY * (out.sum() + copies.sum()) <= seen:
+            out |= copies
     return out
 
 
