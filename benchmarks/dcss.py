@@ -42,8 +42,9 @@ NOTE = (
     "883 + 211 of 4,357 tiles (humanoid 126 + 30, animal 60 + 15, demon 46 + 11, undead 80 + 19, player body 77 + 17, "
     "clothes 112 + 25, armour 100 + 24, weapon 173 + 43, treasure 60 + 15, potion or book 49 + 12); left out: dungeon, "
     "effects, signs, parts of figures, what is held or worn besides clothes, sticks (staffs, rods, wands), food, small "
-    "kinds of monster, what looks unlike its class, other sizes than 32x32 and 4 exact copies; near copies (silhouettes of "
-    "one class that overlap by 0.9 or more: other colours or frames of one drawing) are on one side of the split"
+    "kinds of monster, what looks unlike its class, other sizes than 32x32 and 4 exact copies; near copies "
+    "(silhouettes of one class that overlap by 0.9 or more: other colours or frames of one drawing) are on one side of "
+    "the split"
 )
 
 _CLASS_OF = {folder: label for label, folders in enumerate(_FOLDERS.values()) for folder in folders}
@@ -100,8 +101,8 @@ def sprites(folder: Path) -> Path:
     """An .npz with `x_train`, `y_train`, `x_test`, `y_test`, made once: uint8 [N, 32, 32, 3] and numbers of `CLASSES`.
 
     Sprites stand over black. Of those that are the same to the pixel only the first is kept; then about every fifth of
-    each class, in the order of folders and names, is for testing: see `held_out`. Raises `UserError` where the zip in `folder` is
-    missing or broken.
+    each class, in the order of folders and names, is for testing: see `held_out`. Raises `UserError` where the zip in
+    `folder` is missing or broken.
     """
     out = cache_dir() / "benchmarks" / "dcss-sprites-apart.npz"
     source = _source(folder, SPRITES, "tiles")
