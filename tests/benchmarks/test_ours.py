@@ -11,7 +11,7 @@ from benchmarks.ours import system
 from benchmarks.protocol import by_kind
 from benchmarks.suites import Case, deterministic
 from jaxgen.assemble import build
-from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Paired, Residual, UNet, Unpaired, Variational
+from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Paired, Residual, Spade, UNet, Unpaired, Variational
 from jaxgen.degrade import degradation
 
 build_job = by_kind("benchmarks.ours")
@@ -42,6 +42,7 @@ RULES = {"penalty": "r1", "penalty_every": 2}
 RESTORED = Config("restoration", NETWORKS, Paired(degrade="downsample-2", **RULES), shape=SHAPE, batch=4)
 PAIRS = Config("style", NETWORKS, Paired(augment="flip", **RULES), shape=SHAPE, batch=4)
 TWO_SETS = Config("style", NETWORKS, Unpaired(loss="relativistic", pool=3, **RULES), shape=SHAPE, batch=4)
+SCENES = Config("scenes", Spade(4, (4, 4, 4), (4, 4), hidden=4), Paired(), shape=(16, 16, 3), batch=4)
 VAE = Config(domain="image", model=MLPVAE(z_dim=3, widths=(8,)), game=Variational(binarise=True), shape=SHAPE, batch=4)
 
 
@@ -168,6 +169,16 @@ def test_a_peer_is_given_the_noise_of_each_step(tmp_path):
     assert x.shape == (2, *y.shape)
     assert np.abs(x[0] - x[1]).max() > 0.1
     assert losses[0][2] == pytest.approx(np.abs(run(game.gen, given, "gen", x[0]) - y).mean(), abs=1e-6)
+
+
+def test_a_peer_is_given_maps_of_noise(tmp_path):
+    losses, given, game = played(SCENES, tmp_path)
+    x, y, z = given["source"], given["x"], given["noise"]
+    assert (x.shape, y.shape, z.shape) == ((4, 2, 2, 10), (4, 16, 16, 3), (2, 4, 2, 2, 4))
+    assert np.abs(z[0] - z[1]).max() > 0.1
+    fake, _ = game.gen.apply(nested(given, "gen"), x, z[0], train=True, mutable=["batch_stats"])
+    assert losses[0][2] == pytest.approx(np.abs(fake - y).mean(), abs=1e-6)
+    assert losses[0][0] == pytest.approx(relativistic(given, game, "disc", y, fake, x), abs=1e-6)
 
 
 def test_a_peer_is_given_the_partners(tmp_path):
