@@ -12,8 +12,8 @@ def get_config() -> Config:
         model=Residual(z_dim=64, gen=(128, 128, 96), disc=(128, 128, 96), norm="batch", patch=2),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2500),
-            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2500),
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4000),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4000),
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,
@@ -24,5 +24,5 @@ def get_config() -> Config:
         data="dcss-sprites.npz",
         shape=(32, 32, 3),
         batch=32,
-        loop=Loop(steps=2500, sample_every=500, save_every=500),
+        loop=Loop(steps=4000, sample_every=1000, save_every=1000),
     )

@@ -300,26 +300,33 @@ def test_what_learns_nothing_of_scenes():
 def test_the_two_halves_of_gate_10(monkeypatch, tmp_path):
     """An impostor is judged where it cheats: the other half of its row meets every part."""
     scene = {"miou": 0.9, "diversity": 3.0, "kid": 0.1, "segmenter_miou": 1.0}
-    sprite = {"class_accuracy_ratio": 0.8, "coverage": 1.0, "memorisation_auc": 0.5}
+    sprite = {"class_accuracy_ratio": 0.8, "kid": 0.04, "coverage": 1.0, "memorisation_auc": 0.5}
     features = np.random.default_rng(0).normal(size=(60, 4))
     real = Reference(Pixels(), features[:30], features[30:], np.linspace(0, 1, 30), None)
     rivals = {"flat": scene | {"diversity": 0.0}, "painted": scene | {"kid": 0.8}}
+    unlike = {"bad": sprite | {"coverage": 0.0}, "class_gaussians": sprite | {"kid": 0.2}}
     rows = ({100: scene | {"miou": 0.1}, 200: scene}, rivals, {}, scene | {"diversity": 8.0})
     monkeypatch.setattr(gates, "trained", lambda cfg, workdir: ([100, 200], 1.5))
     monkeypatch.setattr(dcss, "sprites", lambda data: tmp_path / "sprites.npz")
     monkeypatch.setattr(scene_gan, "_scenes", lambda *a: rows)
-    monkeypatch.setattr(scene_gan, "_sprites", lambda *a: ({200: sprite}, {"bad": sprite | {"coverage": 0.0}}, real))
+    monkeypatch.setattr(scene_gan, "_sprites", lambda *a: ({200: sprite}, unlike, real))
     found = scene_gan.measure(0, tmp_path, tmp_path)
     assert found.missed == []  # of the last step
     assert found.passing_impostors == []
     parts = {part.column: part for part in found.parts}
     missed = {name: [p.column for p in found.parts if not p.met(row)] for name, row in found.impostors.items()}
-    assert missed == {"scenes flat": ["diversity"], "scenes painted": ["kid"], "sprites bad": ["sprite_coverage"]}
+    assert missed == {
+        "scenes flat": ["diversity"],
+        "scenes painted": ["kid"],
+        "sprites bad": ["sprite_coverage"],
+        "sprites class_gaussians": ["sprite_kid"],
+    }
     for column, met, not_met in (
         ("miou", 0.8, 0.799),
         ("diversity", 2.0, 1.999),  # of a quarter of 8
         ("kid", 0.2, 0.201),  # of a quarter of 0.8
         ("sprite_class_accuracy_ratio", 0.7, 0.699),
+        ("sprite_kid", 0.05, 0.051),  # of a quarter of 0.2
         ("sprite_memorisation_auc", 0.5, 0.99),
     ):
         assert parts[column].met({column: met})

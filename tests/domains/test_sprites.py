@@ -98,10 +98,16 @@ class Run:
 
     def draw(self, n, seed, label=None, bound=0.0):
         assert n == len(label)
-        np.testing.assert_array_equal(np.bincount(label), [sprites.EACH] * CLASSES)
+        np.testing.assert_array_equal(np.bincount(label), sprites.TIMES * np.bincount(HELDOUT["label"]))
         wanted = label if self.listens else np.random.default_rng(0).permutation(label)
         rows = [np.flatnonzero(TRAIN["label"] == c)[i % 30] for i, c in enumerate(wanted)]
         return TRAIN["image"][rows] / 127.5 - 1
+
+
+def test_samples_have_the_shares_of_held_out_classes():
+    label = sprites.labels({"label": np.array([2, 0, 2], np.int64)})
+    assert label.dtype == np.int32
+    assert label.tolist() == [0] * sprites.TIMES + [2] * 2 * sprites.TIMES
 
 
 def test_a_run_that_takes_no_notice_of_the_class_is_found_out():
@@ -109,5 +115,5 @@ def test_a_run_that_takes_no_notice_of_the_class_is_found_out():
     assert by_class["class_accuracy_ratio"] > 0.9
     assert blind["class_accuracy_ratio"] < 0.4
     assert by_class["memorisation_auc"] > 0.95  # and one that copies
-    assert by_class["n_samples"] == sprites.EACH * CLASSES
+    assert by_class["n_samples"] == sprites.TIMES * len(HELDOUT["label"])
     assert {"extractor_hash", "extractor_accuracy", "kid", "coverage"} <= by_class.keys()
