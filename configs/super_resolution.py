@@ -1,6 +1,9 @@
 """Photographs twice as large (scikit-image's and scikit-learn's pictures).
 
 jaxgen train configs/super_resolution.py
+
+6 minutes on one core of a Xeon at 2.5 GHz: PSNR 35.1 dB, KID .28 on two whole photographs that were held out
+(Lanczos 34.0 dB, 1.24).
 """
 
 from jaxgen.config import Adam, Config, Loop, Paired, UNet
