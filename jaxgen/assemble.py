@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 
@@ -69,14 +70,19 @@ def domain(config: Config) -> Domain:
     return _find(f"domain {file}/", name, several) if several else module.DOMAIN
 
 
+def example_raw(config: Config, n: int = 1) -> dict[str, np.ndarray]:
+    """Zeros in the shapes and types of n examples of the config's data."""
+    raw = {"image": np.zeros((n, *config.shape), np.uint8)}
+    if getattr(config.game, "classes", 0):
+        raw["label"] = np.zeros((n,), np.int32)
+    if source := domain(config).source(config):
+        raw["source"] = np.zeros((n, *source), np.uint8)
+    return raw
+
+
 def example_batch(config: Config) -> dict[str, jax.Array]:
     """A batch of one example without data: what `init` needs to know about shapes."""
-    raw: dict[str, Any] = {"image": jnp.zeros((1, *config.shape), jnp.uint8)}
-    if getattr(config.game, "classes", 0):
-        raw["label"] = jnp.zeros((1,), jnp.int32)
-    if source := domain(config).source(config):
-        raw["source"] = jnp.zeros((1, *source), jnp.uint8)
-    return dict(domain(config).to_batch(raw))
+    return dict(domain(config).to_batch({name: jnp.asarray(a) for name, a in example_raw(config).items()}))
 
 
 def new_state(config: Config, game: Any) -> Any:

@@ -124,11 +124,8 @@ def test_full_size_lowers_for_gpu_and_tpu(config):
     """Without a device, and without a single array: `-s` shows what a run will need."""
     game, _, train_step = assemble.build(config)
     state = assemble.abstract_state(config, game)
-    raw = {"image": jax.ShapeDtypeStruct((config.batch, *config.shape), jnp.uint8)}
-    if getattr(config.game, "classes", 0):
-        raw["label"] = jax.ShapeDtypeStruct((config.batch,), jnp.int32)
-    if source := assemble.domain(config).source(config):
-        raw["source"] = jax.ShapeDtypeStruct((config.batch, *source), jnp.uint8)
+    one = assemble.example_raw(config)
+    raw = {name: jax.ShapeDtypeStruct((config.batch, *a.shape[1:]), a.dtype) for name, a in one.items()}
     batch = jax.eval_shape(assemble.domain(config).to_batch, raw)
     step = jax.jit(partial(train_step, game=game))
     exported = jax.export.export(step, platforms=["cuda", "tpu"])(state, batch)

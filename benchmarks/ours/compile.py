@@ -51,7 +51,7 @@ class Compile:
     def _compile(self) -> None:
         config, to_batch = self._config, assemble.domain(self._config).to_batch
         game, _, train_step = assemble.build(config)
-        resident: Any = {"image": np.zeros((EXAMPLES, *config.shape), np.uint8)}
+        resident: Any = assemble.example_raw(config, EXAMPLES)
         feed = np.zeros((config.loop.steps_per_call, config.batch), np.int32)
 
         def fetch(resident: Any, one: Any) -> Any:
