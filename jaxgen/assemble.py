@@ -72,7 +72,7 @@ def domain(config: Config) -> Domain:
 
 def example_raw(config: Config, n: int = 1) -> dict[str, np.ndarray]:
     """Zeros in the shapes and types of n examples of the config's data."""
-    raw = {"image": np.zeros((n, *config.shape), np.uint8)}
+    raw: dict[str, np.ndarray] = {"image": np.zeros((n, *config.shape), np.uint8)}
     if getattr(config.game, "classes", 0):
         raw["label"] = np.zeros((n,), np.int32)
     if source := domain(config).source(config):
