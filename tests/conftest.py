@@ -48,6 +48,14 @@ def compiled_once(tmp_path_factory):
     compilation_cache.reset_cache()
 
 
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """For small networks that run a few times: compiling takes half as long, running them longer."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def disk(tmp_path):
     """Makes a small file system: `disk("6m")` is its directory."""

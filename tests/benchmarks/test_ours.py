@@ -14,6 +14,7 @@ from jaxgen.assemble import build
 from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Paired, Residual, Spade, UNet, Unpaired, Variational
 from jaxgen.degrade import degradation
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 build_job = by_kind("benchmarks.ours")
 SHAPE = (8, 8, 1)
 GAN = Config(

@@ -40,13 +40,11 @@ def painted(maps, light=1.0):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick():
-    """The run is read and compiled once, and quickly."""
-    jax.config.update("jax_disable_most_optimizations", True)
+def read_once(compiled_quickly):
+    """The run is read once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "load", cache(sampling.load))
         yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

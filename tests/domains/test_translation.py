@@ -31,13 +31,11 @@ CONFIGS = {name: dataclasses.replace(c, data="/nowhere/images.npz", parallel="pm
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Each run is read and compiled once, and quickly: small networks that run a few times."""
-    jax.config.update("jax_disable_most_optimizations", True)
+def read_once(compiled_quickly):
+    """Each run is read once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "load", cache(sampling.load))
         yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
