@@ -1,6 +1,9 @@
 """64x64 scenes of the game Crafter from maps of what lies where: half of gate 10.
 
 jaxgen train configs/scene_gan.py
+
+25 minutes on one core of a Xeon at 2.5 GHz, 12 on two. A network that reads maps from real scenes reads them from made
+ones of held-out maps as well (mIoU .99, .98 from real ones); two scenes of a map are 21 of 255 apart.
 """
 
 from jaxgen.config import Adam, Config, Loop, Paired, Spade
