@@ -1,6 +1,8 @@
 """64x64 patches of photographs into gravel and back, without pairs (scikit-image's and scikit-learn's pictures).
 
 jaxgen train configs/style_transfer_gan.py
+
+Not run to its end yet.
 """
 
 from jaxgen.config import Adam, Config, Loop, UNet, Unpaired

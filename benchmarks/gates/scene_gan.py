@@ -167,7 +167,6 @@ def _joined(scene: Mapping[str, dict], sprite: Mapping[str, dict]) -> dict[str, 
     """Each cheats at one half of the gate; in the other it is given what meets every part, so that it must be caught
     where it cheats."""
     best_scene = {"miou": 1.0, "diversity": 255.0, "kid": -1.0}
-    best_sprite = {"sprite_class_accuracy_ratio": 1.0, "sprite_coverage": 1.0}
-    best_sprite |= {"sprite_kid": -1.0, "sprite_memorisation_auc": 0.5}
+    best_sprite = _named({"class_accuracy_ratio": 1.0, "kid": -1.0, "coverage": 1.0, "memorisation_auc": 0.5})
     out: dict[str, Row] = {f"scenes {name}": row | best_sprite for name, row in scene.items()}
     return out | {f"sprites {name}": best_scene | _named(row) for name, row in sprite.items()}

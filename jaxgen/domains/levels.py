@@ -222,7 +222,7 @@ def _files(tiles: Tileset, found: Sequence[tuple[np.ndarray, Play | None]], fold
         stem = folder / f"level-{i:03}"
         paths.append(tiled.write(stem.with_suffix(".tmj"), level, tiles))
         stem.with_suffix(".txt").write_text(text.dump(level, tiles))
-        preview.write_png(preview.named(stem, ".png"), render(level, tiles))
+        preview.write_png(stem.with_suffix(".png"), render(level, tiles))
         if play:
             facts = "".join(f"{name}: {value:g}\n" for name, value in play.facts.items())
             (folder / f"{stem.name}.solution.txt").write_text(f"{play.moves}\n{facts}")

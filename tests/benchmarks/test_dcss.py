@@ -29,8 +29,8 @@ def png(colour, alpha=255, size=(32, 32)):
 
 def bar(colour, place):
     """A coloured corner and a bar; bars of two places have nothing in common."""
-    image = np.zeros((32, 32, 4), np.uint8)
-    image[:, 4 * place + 1 : 4 * place + 5] = image[0, 0] = (*colour, 255)
+    image = np.full((32, 32, 4), (*colour, 0), np.uint8)
+    image[:, 4 * place + 1 : 4 * place + 5, 3] = image[0, 0, 3] = 255
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
