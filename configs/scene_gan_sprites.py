@@ -13,7 +13,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Residual
 def get_config() -> Config:
     return Config(
         domain="sprites",
-        model=Residual(z_dim=64, gen=(128, 128, 96), disc=(128, 128, 96), norm="batch", patch=2),
+        model=Residual(z_dim=64, gen=(128, 128, 96, 48), disc=(128, 128, 96, 48), norm="batch"),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4000),

@@ -304,7 +304,11 @@ def test_the_two_halves_of_gate_10(monkeypatch, tmp_path):
     features = np.random.default_rng(0).normal(size=(60, 4))
     real = Reference(Pixels(), features[:30], features[30:], np.linspace(0, 1, 30), None)
     rivals = {"flat": scene | {"diversity": 0.0}, "painted": scene | {"kid": 0.8}}
-    unlike = {"bad": sprite | {"coverage": 0.0}, "class_gaussians": sprite | {"kid": 0.2}}
+    unlike = {
+        "bad": sprite | {"coverage": 0.0},
+        "class_gaussians": sprite | {"kid": 0.2},
+        "memoriser": sprite | {"kid": 0.02, "memorisation_auc": 1.0},
+    }
     rows = ({100: scene | {"miou": 0.1}, 200: scene}, rivals, {}, scene | {"diversity": 8.0})
     monkeypatch.setattr(gates, "trained", lambda cfg, workdir: ([100, 200], 1.5))
     monkeypatch.setattr(dcss, "sprites", lambda data: tmp_path / "sprites.npz")
@@ -320,13 +324,14 @@ def test_the_two_halves_of_gate_10(monkeypatch, tmp_path):
         "scenes painted": ["kid"],
         "sprites bad": ["sprite_coverage"],
         "sprites class_gaussians": ["sprite_kid"],
+        "sprites memoriser": ["sprite_memorisation_auc"],
     }
     for column, met, not_met in (
         ("miou", 0.8, 0.799),
         ("diversity", 2.0, 1.999),  # of a quarter of 8
         ("kid", 0.2, 0.201),  # of a quarter of 0.8
         ("sprite_class_accuracy_ratio", 0.7, 0.699),
-        ("sprite_kid", 0.05, 0.051),  # of a quarter of 0.2
+        ("sprite_kid", 0.065, 0.066),  # a quarter of the way from 0.02 to 0.2
         ("sprite_memorisation_auc", 0.5, 0.99),
     ):
         assert parts[column].met({column: met})
