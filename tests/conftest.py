@@ -31,6 +31,14 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_dropped():
+    """Each compiled program holds memory maps; after 20 minutes a worker had 25,718 of the 65,530 that Linux allows it,
+    and another died in the compiler."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="module")
 def compiled_once(tmp_path_factory):
     """A second start of a run reads the programs that the first one compiled."""
