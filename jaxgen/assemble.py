@@ -128,6 +128,11 @@ def _adversarial(config: Config, gen: nn.Module, disc: nn.Module) -> gan.GAN:
 def _paired(config: Config, gen: nn.Module, disc: nn.Module) -> translate.Paired:
     rules = config.game
     assert isinstance(rules, Paired)
+    if "color" in rules.augment.split("+"):
+        raise UserError(
+            "--game.augment color would mix the two images of a pair, whose channels it gets as one image's; choose "
+            "from translation, cutout, flip."
+        )
     return translate.Paired(
         gen,
         disc,

@@ -8,7 +8,7 @@ import pytest
 
 import jaxgen
 from jaxgen import assemble
-from jaxgen.config import MLP, MLPVAE, Adam, Adversarial, Config, Conv, Variational
+from jaxgen.config import MLP, MLPVAE, Adam, Adversarial, Config, Conv, Paired, UNet, Variational
 from jaxgen.errors import UserError
 from jaxgen.losses.adversarial import hinge
 from jaxgen.losses.penalties import r1, r2
@@ -16,6 +16,7 @@ from jaxgen.steps import gan, vae
 
 GAN = Config(domain="digits", shape=(8, 8, 1), model=MLP(4, (8,), (8,)), game=Adversarial(), batch=8, parallel="single")
 VAE = dataclasses.replace(GAN, domain="image", model=MLPVAE(3, (8,)), game=Variational())
+PAIRS = dataclasses.replace(GAN, domain="restoration", model=UNet(), game=Paired(degrade="noise-25"))
 
 
 def rules(config, **changes):
@@ -72,6 +73,7 @@ def test_the_rules_reach_the_game():
         (dataclasses.replace(VAE, model=Conv()), "no model Conv; choose MLPVAE or ConvVAE"),
         (dataclasses.replace(GAN, model=Conv(layers=4)), "8x8 can't be halved 4 times"),
         (dataclasses.replace(GAN, batch=6, parallel="pmap"), "sizes that fit: 4, 8, 12"),
+        (rules(PAIRS, augment="flip+color"), "color would mix the two images of a pair"),
     ],
 )
 def test_configs_that_make_no_sense(config, said):
