@@ -70,22 +70,12 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
         | {f"sprite_{name}": value for name, value in reference.describe().items()}
         | {
             "sprite_data_note": dcss.NOTE,
-            "sprite_kid_proposed": _quarter_way(
-                sprite_impostors["memoriser"]["kid"], sprite_impostors["class_gaussians"]["kid"]
-            ),
             "resize": "none",
             "steps": {kind: max(steps) for kind, (steps, _) in done.items()},
             "batch": {"scene": of_scenes.batch, "sprite": of_sprites.batch},
             "training_minutes": {kind: minutes for kind, (_, minutes) in done.items()},
         },
     )
-
-
-def _quarter_way(training: float, gaussians: float) -> float:
-    """A KID that is proposed in the place of a quarter of the Gaussians', and not judged: counted from the KID of
-    training sprites, not from 0. Held-out drawings differ from them: of six random halves of the training sprites one
-    misses a quarter of the Gaussians' (halves .024 to .036, Gaussians .137)."""
-    return training + 0.25 * (gaussians - training)
 
 
 def _scenes(seed: int, cfg, workdir: Path, steps: list[int]) -> tuple[dict[int, dict], dict[str, dict], dict, dict]:

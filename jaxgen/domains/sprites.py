@@ -10,8 +10,9 @@ from jaxgen.domains import Domain, Found, Raw, Source, _pixels
 from jaxgen.metrics.classifier import Classifier
 from jaxgen.metrics.sample_quality import Reference, compare, reference
 
-TIMES = 5
-"""Samples that are measured for each held-out sprite, of its class: shares of classes are no difference then."""
+TIMES = 20
+"""Samples that are measured for each held-out sprite, of its class: shares of classes are no difference then. KID is
+unbiased, but of five for each of 211 it has a deviation of .004, where less than .035 is asked for."""
 
 
 def networks(cfg: Config, axis_name: str | None):
