@@ -47,8 +47,8 @@ class Paired:
     z_dim: int = 0  # > 0: the generator gets noise too, and several y fit one x
     z_map: bool = False  # the noise is [B, H, W, Z], a latent at each place of x (`latent.prior_map`), not [B, Z]
     degrade: Degrade | None = None  # makes x from y; else x is the batch's `source`
-    # Of x and y as the channels of one image, before both networks: what moves them, as color would mix the two, and only
-    # where they have one size.
+    # Of x and y as the channels of one image, before both networks: what moves them, as color would mix the two; they
+    # must have one size.
     augment: Augment | None = None
     augment_p: float = 1.0
     penalties: tuple[Penalty, ...] = ()  # on the sum of an example's logits
