@@ -18,7 +18,17 @@ from flax import linen as nn
 
 import jaxgen.domains
 from jaxgen.augment import augmentation
-from jaxgen.config import Adversarial, Config, Paired, Unpaired, Variational, check_limits, nearest
+from jaxgen.config import (
+    Adversarial,
+    AdversarialSequence,
+    Config,
+    Paired,
+    Unpaired,
+    Variational,
+    VariationalSequence,
+    check_limits,
+    nearest,
+)
 from jaxgen.degrade import degradation
 from jaxgen.domains import Domain
 from jaxgen.errors import UserError
@@ -27,7 +37,7 @@ from jaxgen.losses.elbo import LIKELIHOODS
 from jaxgen.losses.penalties import PENALTIES
 from jaxgen.optim import adam
 from jaxgen.parallel import layout
-from jaxgen.steps import gan, translate, vae
+from jaxgen.steps import gan, sequence_gan, sequence_vae, translate, vae
 
 T = TypeVar("T")
 
@@ -51,15 +61,14 @@ def build(config: Config) -> Built:
     where = layout(config.parallel, config.batch)
     if isinstance(config.game, Adversarial):
         _check_critic_steps(config, len(where.devices) if where.axis_name else 1)
-    first, second = domain(config).networks(config, where.axis_name)
-    game = _GAMES[type(config.game)](config, first, second)
+    game = _GAMES[type(config.game)](config, *domain(config).networks(config, where.axis_name))
     module = steps(config)
     return Built(game, module.init, module.train_step)
 
 
 def steps(config: Config) -> types.ModuleType:
     """The module of `jaxgen.steps` that plays the config's game."""
-    return {Adversarial: gan, Paired: translate, Unpaired: translate, Variational: vae}[type(config.game)]
+    return _STEPS[type(config.game)]
 
 
 def domain(config: Config) -> Domain:
@@ -72,10 +81,13 @@ def domain(config: Config) -> Domain:
 
 def example_raw(config: Config, n: int = 1) -> dict[str, np.ndarray]:
     """Zeros in the shapes and types of n examples of the config's data."""
+    of = domain(config)
+    if of.raw:
+        return {name: np.repeat(a, n, axis=0) for name, a in of.raw(config).items()}
     raw: dict[str, np.ndarray] = {"image": np.zeros((n, *config.shape), np.uint8)}
     if getattr(config.game, "classes", 0):
         raw["label"] = np.zeros((n,), np.int32)
-    if source := domain(config).source(config):
+    if source := of.source(config):
         raw["source"] = np.zeros((n, *source), np.uint8)
     return raw
 
@@ -181,18 +193,64 @@ def _variational(config: Config, encoder: nn.Module, decoder: nn.Module) -> vae.
     )
 
 
-_GAMES: dict[type, Callable[[Config, nn.Module, nn.Module], Any]] = {
+def _variational_sequence(config: Config, model: nn.Module) -> sequence_vae.SequenceVAE:
+    rules = config.game
+    assert isinstance(rules, VariationalSequence)
+    return sequence_vae.SequenceVAE(
+        model,
+        adam(rules.tx),
+        config.shape[0],
+        beta=rules.beta,
+        beta_warmup=rules.beta_warmup,
+        free_nats=rules.free_nats,
+        free_until=rules.free_until,
+        transpose=rules.transpose,
+        ema_decay=rules.ema_decay,
+        skip_nonfinite=config.loop.nonfinite == "skip",
+    )
+
+
+def _adversarial_sequence(config: Config, gen: nn.Module, disc: nn.Module) -> sequence_gan.SequenceGAN:
+    rules = config.game
+    assert isinstance(rules, AdversarialSequence)
+    return sequence_gan.SequenceGAN(
+        gen,
+        disc,
+        likelihood_tx=adam(rules.likelihood),
+        length=config.shape[0],
+        pretrain=rules.pretrain,
+        critic_pretrain=rules.critic_pretrain,
+        estimator=rules.estimator,
+        mle=rules.mle,
+        temperature=rules.final_temperature,
+        anneal=rules.anneal,
+        rollouts=rules.rollouts,
+        **_against_critic(config),
+    )
+
+
+_GAMES: dict[type, Callable[..., Any]] = {
     Adversarial: _adversarial,
     Paired: _paired,
     Unpaired: _unpaired,
     Variational: _variational,
+    VariationalSequence: _variational_sequence,
+    AdversarialSequence: _adversarial_sequence,
+}
+_STEPS: dict[type, types.ModuleType] = {
+    Adversarial: gan,
+    Paired: translate,
+    Unpaired: translate,
+    Variational: vae,
+    VariationalSequence: sequence_vae,
+    AdversarialSequence: sequence_gan,
 }
 
 
 def _against_critic(config: Config) -> dict[str, Any]:
     """What all games with a critic have."""
     rules = config.game
-    assert not isinstance(rules, Variational)
+    assert not isinstance(rules, Variational | VariationalSequence)
     names = rules.penalty.split("+") if rules.penalty else []
     return {
         "loss": _find("loss", rules.loss, ADVERSARIAL),

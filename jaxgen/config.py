@@ -104,6 +104,47 @@ class ConvVAE:
 
 
 @dataclass(frozen=True)
+class SliceVAE:
+    """A latent for each slice of a sequence (Fraccaro et al. 2016)."""
+
+    z_dim: int = 32
+    width: int = 128  # of the LSTMs
+    hidden: int = 128
+    dropout: float = 0.2
+    grid: int = 1  # slices in a quarter note, of music
+
+
+@dataclass(frozen=True)
+class PassageVAE:
+    """One latent for a passage (MusicVAE: Roberts et al. 2018)."""
+
+    z_dim: int = 64
+    encoder: int = 128  # width of each of the two ways
+    decoder: int = 128
+    conductor: int = 0  # > 0: an LSTM of this width first plans segments
+    every: int = 16  # slices of a segment
+    dropout: float = 0.2
+    blind: float = 0.0  # share of the slices that the decoder isn't shown in training
+    grid: int = 4  # slices in a quarter note, of music
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """Generator of tokens by a recurrent core, convolutional critic over soft tokens."""
+
+    vocabulary: int = 2000  # words, the end and the unknown word among them
+    embedding: int = 64
+    core: Literal["lstm", "memory"] = "lstm"
+    width: int = 256  # of the core, or of each slot of a memory
+    slots: int = 1  # of a memory
+    heads: int = 2  # of a memory
+    dropout: float = 0.0  # in the generator
+    critic: tuple[int, ...] = (64, 64, 64)  # channels of each span of tokens: 2, 3, 4, ...
+    critic_embedding: int = 64
+    critic_dropout: float = 0.25
+
+
+@dataclass(frozen=True)
 class Adversarial:
     """A GAN's rules. `penalty` is one of `losses.penalties`, or several joined by "+"."""
 
@@ -171,6 +212,41 @@ class Variational:
 
 
 @dataclass(frozen=True)
+class VariationalSequence:
+    """A VAE's rules for sequences of slices of 0 and 1."""
+
+    tx: Adam = field(default_factory=lambda: Adam(lr=2e-3, b1=0.9, clip=1.0))
+    beta: float = 1.0
+    beta_warmup: int = 0  # steps over which beta rises from 0
+    free_nats: float = 0.0  # nats of KL a latent, on average over the batch, that cost nothing
+    free_until: int = 0  # the step at which those have fallen to 0; 0: they stay
+    transpose: int = 0  # each example is shifted by up to so many entries, either way, at every visit
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class AdversarialSequence:
+    """A GAN's rules for sequences of tokens: maximum likelihood first, then the critic's opinion too."""
+
+    loss: str = "relativistic"
+    estimator: Literal["gumbel", "reinforce"] = "gumbel"  # how its gradient passes the choice of tokens
+    likelihood: Adam = field(default_factory=lambda: Adam(lr=2e-3, b1=0.9, clip=5.0))
+    pretrain: int = 2000  # steps of maximum likelihood alone
+    critic_pretrain: int = 100  # then steps of the critic alone
+    mle: float = 0.0  # weight of the negative log likelihood, nats a token, beside the critic's opinion
+    gen: Adam = field(default_factory=lambda: Adam(lr=1e-4, b1=0.9, clip=5.0))
+    disc: Adam = field(default_factory=lambda: Adam(lr=1e-4, b1=0.9, clip=5.0))
+    final_temperature: float = 0.01  # of the relaxation; it falls there from 1 by equal factors
+    anneal: int = 1000  # steps over which that happens
+    rollouts: int = 8  # completions of each prefix, of REINFORCE
+    ema_decay: float = 0.999
+    classes: int = 0  # > 0: both networks see the label
+    penalty: str = ""
+    penalty_weight: float = 1.0
+    penalty_every: int = 1
+
+
+@dataclass(frozen=True)
 class Loop:
     """How long, how often. Every interval is a multiple of `steps_per_call`."""
 
@@ -188,8 +264,8 @@ class Config:
     """One run. Typed, frozen, plain values; a file in `configs/` states what differs from these defaults."""
 
     domain: str  # a file of jaxgen/domains, and where it has several, which of them: levels/mario
-    model: MLP | Conv | Residual | UNet | Spade | MLPVAE | ConvVAE
-    game: Adversarial | Paired | Unpaired | Variational
+    model: MLP | Conv | Residual | UNet | Spade | MLPVAE | ConvVAE | SliceVAE | PassageVAE | Recurrent
+    game: Adversarial | Paired | Unpaired | Variational | VariationalSequence | AdversarialSequence
     data: str = "mnist_5k"  # an embedded or prepared TFDS set by name, a folder of images, or an .npz file
     shape: tuple[int, ...] = (28, 28, 1)  # of one example: height, width, channels
     data_dir: str = ""  # where TFDS sets are prepared; empty: JAXGEN_CACHE, or ~/.cache/jaxgen
@@ -213,10 +289,14 @@ LIMITS: dict[str, tuple[float, float]] = {
     for limits, names in (
         ((1, math.inf), "ada_images batch critic_steps disc gen hidden layers penalty_every"),
         ((1, math.inf), "patch samples temperature width widths z_dim"),
-        ((0, 1), "ada_target b1 b2 dropout ema_decay"),
+        ((1, math.inf), "anneal critic critic_embedding decoder embedding encoder every heads rollouts slots"),
+        ((4, math.inf), "vocabulary"),
+        ((1e-6, _ABOVE_ONE), "final_temperature"),
+        ((0, 1), "ada_target b1 b2 blind critic_dropout dropout ema_decay"),
         ((0, _ABOVE_ONE), "augment_p"),
         ((0, math.inf), "adversarial beta beta_warmup blocks classes clip cycle decay eps identity l1 penalty_weight"),
-        ((0, math.inf), "pool warmup weight_decay"),
+        ((0, math.inf), "pool warmup weight_decay conductor critic_pretrain free_nats free_until mle pretrain"),
+        ((0, 45), "transpose"),
     )
     for name in names.split()
 }

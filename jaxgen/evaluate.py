@@ -6,7 +6,7 @@ from etils import epath
 
 from jaxgen import assemble
 from jaxgen.config import Variational
-from jaxgen.domains import Found, Raw
+from jaxgen.domains import Found, Raw, count
 from jaxgen.latent import numbered_keys
 from jaxgen.metrics.latents import active_units
 from jaxgen.trained import Trained, load
@@ -30,7 +30,7 @@ def measure(run: Trained, train: Raw, heldout: Raw) -> Found:
     A VAE: `elbo` and `nll` (importance sampling, 200 samples) in nats an image, `kl`, `active_units`. A domain with
     sample metrics: those.
     """
-    found: Found = {"heldout": len(heldout["image"])}
+    found: Found = {"heldout": count(heldout)}
     if isinstance(run.config.game, Variational):
         found |= likelihoods(run, heldout)
     domain = assemble.domain(run.config)

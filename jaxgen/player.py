@@ -20,7 +20,7 @@ class Player(struct.PyTreeNode):
     opt: PyTree
 
 
-def player(module: nn.Module, tx: optax.GradientTransformation, key: Array, *inputs: Array | None) -> Player:
+def player(module: nn.Module, tx: optax.GradientTransformation, key: Array, *inputs: Any) -> Player:
     """A new player. `inputs` give shapes only; the module takes `train` as a keyword."""
     variables = module.init({"params": key, "dropout": key, "example": key}, *inputs, train=False)
     stats = {name: value for name, value in variables.items() if name != "params"}
@@ -31,7 +31,7 @@ def apply(
     module: nn.Module,
     params: PyTree,
     stats: PyTree,
-    *inputs: Array | None,
+    *inputs: Any,
     key: Array,
     axis_name: str | None,
 ) -> tuple[Any, PyTree]:
@@ -44,7 +44,7 @@ def apply(
     return module.apply({"params": params, **stats}, *inputs, train=True, rngs=rngs, mutable=list(stats))
 
 
-def evaluate(module: nn.Module, averaged: tuple[PyTree, PyTree], *inputs: Array | None) -> Any:
+def evaluate(module: nn.Module, averaged: tuple[PyTree, PyTree], *inputs: Any) -> Any:
     """A pass without noise, with (params, stats) as they are averaged in a state's `ema`."""
     params, stats = averaged
     return module.apply({"params": params, **stats}, *inputs, train=False)

@@ -1,7 +1,8 @@
 """A run's directory: who may write to it, what it was made from, where things are.
 
 `config.json`, `metrics.jsonl`, TensorBoard events, `samples/`, `checkpoints/<step>/`; `corrupt/` once a checkpoint was
-set aside; of a translation `examples.npz`, held-out inputs. Local paths and gs://.
+set aside; of a translation and of sequences `examples.npz`, held-out data; of text its vocabulary. Local paths and
+gs://.
 """
 
 import contextlib
@@ -66,6 +67,25 @@ def read_examples(workdir: epath.PathLike) -> dict[str, np.ndarray]:
             f"{path} cannot be read ({error}), and the run has no other pictures to begin with. Go on with the run, "
             "which writes it, or give a picture of your own (--input, of scenes --map)."
         ) from None
+
+
+def write_kept(workdir: epath.PathLike, files: Mapping[str, str]) -> None:
+    """Text files by name that a run keeps for whoever samples it, by process 0, each in one piece."""
+    if jax.process_index() == 0:
+        for name, text in files.items():
+            with _explained(epath.Path(workdir)):
+                partial = epath.Path(workdir) / f"{name}.tmp"
+                partial.write_text(text + "\n", encoding="utf-8")
+                partial.replace(epath.Path(workdir) / name)
+
+
+def read_kept(workdir: epath.PathLike, name: str) -> str:
+    """One of the files of `write_kept`. Raises `UserError` where it is missing or damaged."""
+    path = epath.Path(workdir) / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}). Go on with the run, which writes it.") from None
 
 
 @contextlib.contextmanager

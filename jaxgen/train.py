@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import Config, Loop
 from jaxgen.data.fingerprint import fingerprint
 from jaxgen.data.order import call_indices
-from jaxgen.domains import Domain, Raw
+from jaxgen.domains import Domain, Raw, count
 from jaxgen.errors import UserError
 from jaxgen.report import Report
 from jaxgen.stopping import Stop
@@ -58,8 +58,9 @@ def train(config: Config, workdir: epath.PathLike, quiet: bool = False) -> Outco
             run_directory.check_resumable(workdir, config, print_of)
         state, start, notes = run.first_state()
         run_directory.write_config(workdir, config, data_fingerprint=print_of)
-        if run.translates:
+        if not run.from_latents:
             run_directory.write_examples(workdir, run.splits["test"])
+        run_directory.write_kept(workdir, run.kept)
         with Report(workdir, max(config.loop.steps, start), start, config.batch, quiet) as report:
             for note in notes:
                 report.say(note)
@@ -102,9 +103,14 @@ class _Run:
         return assemble.domain(self.config)
 
     @property
-    def translates(self) -> bool:
-        """Whether the game makes images of images, not of latents alone."""
-        return hasattr(assemble.steps(self.config), "translate")
+    def from_latents(self) -> bool:
+        """Whether the game makes all it makes from latents, as images; not of images, nor as sequences."""
+        return hasattr(assemble.steps(self.config), "decode")
+
+    @cached_property
+    def kept(self) -> Mapping[str, str]:
+        """Text files that the run keeps: a vocabulary."""
+        return self.domain.kept(self.config) if self.domain.kept else {}
 
     @cached_property
     def splits(self) -> dict[Split, Raw]:
@@ -119,7 +125,7 @@ class _Run:
     def show(self) -> Callable[[PyTree], dict[str, jax.Array]]:
         """What the game shows of a state on one device, always from the same noise and held-out examples."""
         heldout, batch = self.splits["test"], None
-        if len(heldout["image"]) >= (1 if self.translates else 32):
+        if count(heldout) >= (32 if self.from_latents else 1):
             batch = dict(self.domain.to_batch({name: jax.numpy.asarray(a[:MAPPED]) for name, a in heldout.items()}))
         key, game = jax.random.key(self.config.seed), self.game_on_one
         return jax.jit(lambda state: assemble.steps(self.config).show(state, key, game, batch))
@@ -146,9 +152,10 @@ class _Run:
         """What the game shows; of the last step a walk through latent space too."""
         state = parallel.local(state)
         shown = {name: np.asarray(a) for name, a in self.show(state).items()}
-        if step == self.config.loop.steps and not self.translates:
+        if step == self.config.loop.steps and self.from_latents:
             shown["walk"] = Trained(self.config, self.game_on_one, state, step).walk(n=16, seed=self.config.seed)
-        self.domain.write(shown, run_directory.samples(self.workdir) / str(step))
+        stem = run_directory.samples(self.workdir) / str(step)
+        self.domain.write(shown, stem, **({"kept": self.kept} if self.kept else {}))
 
     def pictures_of(self, step: int) -> list[epath.Path]:
         folder = run_directory.samples(self.workdir)
@@ -231,7 +238,7 @@ def _feeding(run: _Run) -> tuple[PyTree, Callable[[PyTree, PyTree], PyTree], Cal
     config, data, where, to_batch = run.config, run.data, run.where, run.domain.to_batch
 
     def indices(step: int, k: int) -> np.ndarray:
-        return call_indices(config.seed, step, k, len(data["image"]), config.batch)
+        return call_indices(config.seed, step, k, count(data), config.batch)
 
     if sum(a.nbytes for a in data.values()) <= RESIDENT_BYTES:
         return (
@@ -262,7 +269,7 @@ def _check_processes(workdir: epath.Path, config: Config, print_of: str) -> None
 
 
 def _check_data(data: Raw, config: Config) -> None:
-    n = len(data["image"])
+    n = count(data)
     if n < config.batch:
         raise UserError(f"The data have {n} training examples, fewer than a batch of {config.batch}; use --batch {n}.")
     classes = getattr(config.game, "classes", 0)

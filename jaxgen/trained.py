@@ -1,7 +1,7 @@
 """A run read back from its directory, without its data set: what can be drawn from it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -12,7 +12,7 @@ from etils import epath
 
 from jaxgen import assemble, run_directory
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.config import Config
+from jaxgen.config import AdversarialSequence, Config, VariationalSequence
 from jaxgen.domains import Raw
 from jaxgen.errors import UserError
 from jaxgen.latent import circle, numbered_keys, prior
@@ -47,6 +47,7 @@ class Trained:
         kept = [
             f"_{name}" for name in ("decode", "criticise", "translate") if hasattr(assemble.steps(self.config), name)
         ]
+        kept += ["_sequences"] if isinstance(self.config.game, VariationalSequence | AdversarialSequence) else []
         same.__dict__.update({name: getattr(self, name) for name in kept})
         return same
 
@@ -81,6 +82,42 @@ class Trained:
         pieces = [slice(start, start + CHUNK) for start in range(0, len(keys), CHUNK)]
         return np.concatenate([run({name: a[piece] for name, a in batch.items()}, keys[piece]) for piece in pieces])
 
+    def sequences(
+        self, n: int, seed: int, given: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
+    ) -> np.ndarray:
+        """n sequences [n, ...] of a game of sequences, to go with `given` [n, ...] arrays; the first m are the same for
+        every n >= m."""
+        keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), n)))
+        heat = np.full(n, temperature, np.float32)
+        return self._in_chunks(self._sequences, keys, None, CHUNK, heat=heat, **(given or {}))
+
+    def encode(self, batch: Mapping[str, Any]) -> np.ndarray:
+        """The latents [N, Z] of a batch of passages, of a game that has a latent for each."""
+        run = jax.jit(partial(assemble.steps(self.config).encode, game=self.game))
+        return np.asarray(run(self.state, dict(batch)))
+
+    def bounds(self, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
+        """What the `bounds` of a game of sequences says of each example of a batch, in nats."""
+        return self._of_sequences("bounds", batch, seed)
+
+    def shuffled(self, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
+        """The same of its `shuffled`."""
+        return self._of_sequences("shuffled", batch, seed)
+
+    def _of_sequences(self, name: str, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
+        function = getattr(assemble.steps(self.config), name)
+        run = jax.jit(lambda state, piece, key: function(state, piece, key, self.game))
+        n = len(batch["sequence"])
+        parts = []
+        for i, start in enumerate(range(0, n, CHUNK)):
+            piece = {k: np.asarray(a[start : start + CHUNK]) for k, a in batch.items()}
+            parts.append(run(self.state, piece, jax.random.fold_in(jax.random.key(seed), i)))
+        return {k: np.concatenate([np.asarray(part[k]) for part in parts]) for k in parts[0]}
+
+    def kept(self, name: str) -> str:
+        """A text file that the run keeps. Raises `UserError` where it is missing."""
+        return run_directory.read_kept(self.workdir, name)
+
     def examples(self) -> Raw:
         """Held-out raw arrays that the run keeps, so that there is something to translate without the data set. Raises
         `UserError` where it has none."""
@@ -92,6 +129,14 @@ class Trained:
         label = self._labels(n, None)
         out = self.decode(latents.reshape(frames * n, -1), None if label is None else np.tile(label, frames))
         return out.reshape(frames, n, *out.shape[1:])
+
+    @cached_property
+    def _sequences(self) -> Callable[..., Any]:
+        def run(state: PyTree, x: Array, heat: Array, **given: Array) -> Array:
+            keys = jax.random.wrap_key_data(x)
+            return assemble.steps(self.config).sample(state, keys, self.game, given or None, heat[0])
+
+        return jax.jit(run)
 
     @cached_property
     def _translate(self) -> dict[bool, Callable[..., Any]]:

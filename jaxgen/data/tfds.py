@@ -22,6 +22,7 @@ from jaxgen.errors import UserError
 _NAME = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(/(?P<config>\w[\w.+-]*))?(:(?P<version>\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _CHUNK = 1024  # examples read at once: one at a time is several times slower
+_TEXTS = ("text", "sentence", "description")  # the features of these names, in this order
 
 FEATURES = frozenset(
     "tensorflow_datasets.core.features." + name
@@ -126,32 +127,75 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     Raises `UnreadableError` where the files are damaged or name a feature class outside `FEATURES`, and `UserError`
     where the set has no images, no such split or no random access.
     """
-    check_features(directory)
-    tfds = library()
     with quiet():
-        try:
-            builder = tfds.builder_from_directory(str(directory))
-            features = dict(builder.info.features.items())
-            sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
-        except Exception as error:  # whatever TFDS may say of broken metadata
-            raise _unreadable(directory, error) from error
+        features, source, rows = _open(directory, split)
         if "image" not in features:
             raise UserError(
                 f"{directory} has no feature `image`, only {', '.join(sorted(features))}; choose a set of images."
             )
-        name, rows = _choose(sizes, split, directory)
-        try:
-            source = builder.as_data_source(name)
-        except NotImplementedError as error:  # what TFDS documents for a set in no format with random access
-            raise UserError(
-                f"{directory} is prepared as {builder.info.file_format.value}, which needs TensorFlow to be read. "
-                'Remove it and pass --download, or prepare it with download_and_prepare(file_format="array_record").'
-            ) from error
-        except Exception as error:
-            raise _unreadable(directory, error) from error
         label = features.get("label")
-        labelled = label is not None and label.shape == () and np.issubdtype(label.np_dtype, np.integer)
-        return _read(source, rows, shape, labelled, directory)
+        return _read(source, rows, shape, _is_class(label), directory)
+
+
+def read_text(directory: Path, split: str) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:
+    """The N texts of a set, in its order; their labels int32 [N], or None; the names of the classes.
+
+    A text is the feature `text`, else `sentence`, else `description`, else the set's first that is a text, with any
+    white space in it as one space; an empty one is left out. `label` and the splits are as in `read`, and so are the
+    errors, where the set has no texts.
+    """
+    with quiet():
+        features, source, rows = _open(directory, split)
+        name = _text_feature(features, directory)
+        label = features.get("label")
+        labelled = _is_class(label)
+        texts, labels = [], []
+        for _, example in _examples(source, rows, directory):
+            value = example[name]
+            text = value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+            if text.strip():
+                texts.append(" ".join(text.split()))
+                labels.append(int(example["label"]) if labelled else -1)
+    if not texts:
+        raise UserError(f"The texts of {directory} are empty; choose another set.")
+    if not labelled or min(labels) < 0:
+        return texts, None, ()
+    named = getattr(label, "names", None) or [str(i) for i in range(max(labels) + 1)]
+    return texts, np.array(labels, np.int32), tuple(named)
+
+
+def _open(directory: Path, split: str) -> tuple[dict[str, Any], Any, np.ndarray]:
+    """The features of a set, a source of its examples, and which of these belong to `split`."""
+    check_features(directory)
+    tfds = library()
+    try:
+        builder = tfds.builder_from_directory(str(directory))
+        features = dict(builder.info.features.items())
+        sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
+    except Exception as error:  # whatever TFDS may say of broken metadata
+        raise _unreadable(directory, error) from error
+    name, rows = _choose(sizes, split, directory)
+    try:
+        return features, builder.as_data_source(name), rows
+    except NotImplementedError as error:  # what TFDS documents for a set in no format with random access
+        raise UserError(
+            f"{directory} is prepared as {builder.info.file_format.value}, which needs TensorFlow to be read. "
+            'Remove it and pass --download, or prepare it with download_and_prepare(file_format="array_record").'
+        ) from error
+    except Exception as error:
+        raise _unreadable(directory, error) from error
+
+
+def _text_feature(features: dict[str, Any], directory: Path) -> str:
+    texts = [name for name, feature in features.items() if type(feature).__name__ == "Text"]
+    for name in (*_TEXTS, *texts):
+        if name in texts:
+            return name
+    raise UserError(f"{directory} has no texts, only {', '.join(sorted(features))}; choose a set of texts.")
+
+
+def _is_class(label: Any) -> bool:
+    return label is not None and label.shape == () and bool(np.issubdtype(label.np_dtype, np.integer))
 
 
 def check_features(directory: Path) -> None:
@@ -264,16 +308,20 @@ def _choose(sizes: dict[str, int], split: str, directory: Path) -> tuple[str, np
 
 def _read(source: Any, rows: np.ndarray, shape: Shape, labelled: bool, directory: Path) -> dict[str, np.ndarray]:
     image, label = np.empty((len(rows), *shape), np.uint8), np.full(len(rows), -1, np.int32)
+    for i, example in _examples(source, rows, directory):
+        image[i] = fit(example["image"], shape)
+        if labelled:
+            label[i] = example["label"]
+    return {"image": image, "label": label} if labelled and label.min(initial=0) >= 0 else {"image": image}
+
+
+def _examples(source: Any, rows: np.ndarray, directory: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for start in range(0, len(rows), _CHUNK):
         try:
             examples = source.__getitems__(rows[start : start + _CHUNK].tolist())
         except Exception as error:  # array_record and the decoders have no common error
             raise _unreadable(directory, error) from error
-        for i, example in enumerate(examples, start):
-            image[i] = fit(example["image"], shape)
-            if labelled:
-                label[i] = example["label"]
-    return {"image": image, "label": label} if labelled and label.min(initial=0) >= 0 else {"image": image}
+        yield from enumerate(examples, start)
 
 
 def _check_online(builder: Any) -> None:

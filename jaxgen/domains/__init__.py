@@ -18,7 +18,7 @@ from jaxgen.types import Array, Batch, Split
 
 Raw = Mapping[str, np.ndarray]
 """What a data set holds, as it lies in memory: `image` uint8 [N, H, W, C] and perhaps `label` int32 [N], or `source`
-[N, ...], what a translation begins with."""
+[N, ...], what a translation begins with; of music `roll` and `length`, of text `tokens`. All have N examples."""
 Pictures = Mapping[str, np.ndarray]
 """What a game shows, by name (`samples`, `reconstructions`, ...): model outputs [N, ...]."""
 Found = dict[str, Any]
@@ -41,7 +41,14 @@ class Source(Protocol):
     def criticise(self, x: np.ndarray, label: np.ndarray | None = None) -> np.ndarray: ...
     def translate(self, x: np.ndarray, seed: int, back: bool = False, chunk: int = ...) -> np.ndarray: ...
     def sources(self, batch: Batch, seed: int) -> np.ndarray: ...
+    def sequences(
+        self, n: int, seed: int, given: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
+    ) -> np.ndarray: ...
+    def encode(self, batch: Mapping[str, Any]) -> np.ndarray: ...
+    def bounds(self, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]: ...
+    def shuffled(self, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]: ...
     def examples(self) -> Raw: ...
+    def kept(self, name: str) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -67,16 +74,17 @@ class LatentOptions(SampleOptions):
 class Domain:
     """What a domain gives to the rest of the house."""
 
-    networks: Callable[[Config, str | None], tuple[nn.Module, nn.Module]]
-    """(config, axis_name) -> the two networks of the game. Raises `UserError` where model and shape don't fit."""
+    networks: Callable[[Config, str | None], tuple[nn.Module, ...]]
+    """(config, axis_name) -> the game's network, or the two. Raises `UserError` where model and shape don't fit."""
     load: Callable[[Config, Split], Raw]
     """(config, "train" or "test") -> the split. Raises `UserError` where it can't be had."""
     to_batch: Callable[[Any], Batch]
     """Raw arrays, on the device, to what the step takes. Runs inside `jit`."""
     to_raw: Callable[[Array | np.ndarray], np.ndarray]
     """Model outputs back to what the data set holds."""
-    write: Callable[[Pictures, epath.Path], list[epath.Path]]
-    """Writes what a game shows into files named after a stem; returns their paths."""
+    write: Callable[..., list[epath.Path]]
+    """(pictures, stem) -> files written: what a game shows, in files named after a stem. Where the domain has something
+    `kept`, it gets that as `kept`."""
     measure: Callable[[Source, Raw, Raw], Found] | None = None
     """(a trained run, train, held-out) -> sample metrics."""
     options: type[SampleOptions] = LatentOptions
@@ -84,6 +92,16 @@ class Domain:
     """(a trained run, `options`, the run's folder of samples) -> files written. None: pictures, by `jaxgen.sample`."""
     source: Callable[[Config], tuple[int, ...] | None] = lambda config: None
     """The shape of one raw `source`, uint8; None where the data have none."""
+    raw: Callable[[Config], Raw] | None = None
+    """A raw example of zeros, [1, ...] each. None: an image of the config's shape, and its label and source."""
+    kept: Callable[[Config], Mapping[str, str]] | None = None
+    """Text files by name that a run keeps beside its config, so that it can be sampled without its data set: a
+    vocabulary."""
+
+
+def count(raw: Raw) -> int:
+    """How many examples raw arrays hold."""
+    return len(next(iter(raw.values())))
 
 
 def check_halvings(shape: tuple[int, ...], n: int, least: int = 1) -> None:

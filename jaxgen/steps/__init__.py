@@ -13,4 +13,8 @@ the place of `sample` and `decode`:
 
     translate(state, x, keys, game) -> [N, ...]     of the averaged networks, for sources x [N, ...]
     sources(batch, keys, game) -> [N, ...]          the sources of a batch
+
+or where it makes sequences,
+
+    sample(state, keys, game, given=None, temperature=1.0) -> [N, T, ...]     to go with `given`, arrays by name
 """

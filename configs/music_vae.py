@@ -1,0 +1,24 @@
+"""Bach's chorales in sixteenth notes, four bars at a time with one latent each: samples, and what lies between two.
+
+jaxgen train configs/music_vae.py
+"""
+
+from jaxgen.config import Adam, Config, Loop, PassageVAE, VariationalSequence
+
+
+def get_config() -> Config:
+    return Config(
+        domain="music/passages",
+        model=PassageVAE(z_dim=64, encoder=128, decoder=192, dropout=0.2, blind=0.3),
+        game=VariationalSequence(
+            tx=Adam(lr=3e-3, b1=0.9, warmup=200, decay=4000, clip=1.0),
+            beta=0.5,
+            beta_warmup=1500,
+            free_nats=16.0,
+            transpose=5,
+        ),
+        data="bach_chorales",
+        shape=(64, 88),
+        batch=32,
+        loop=Loop(steps=4000, log_every=100, save_every=1000, sample_every=1000),
+    )

@@ -1,0 +1,1 @@
+"""Music as piano rolls: MIDI files, sound and pictures of them."""

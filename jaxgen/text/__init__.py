@@ -1,0 +1,1 @@
+"""Text as numbers: vocabularies, and the files that text lies in."""
