@@ -38,6 +38,7 @@ from jaxgen.losses.penalties import PENALTIES
 from jaxgen.optim import adam
 from jaxgen.parallel import layout
 from jaxgen.steps import gan, sequence_gan, sequence_vae, translate, vae
+from jaxgen.text.vocabulary import UNKNOWN
 
 T = TypeVar("T")
 
@@ -210,7 +211,7 @@ def _variational_sequence(config: Config, model: nn.Module) -> sequence_vae.Sequ
     )
 
 
-def _adversarial_sequence(config: Config, gen: nn.Module, disc: nn.Module) -> sequence_gan.SequenceGAN:
+def _adversarial_sequence(config: Config, gen: Any, disc: nn.Module) -> sequence_gan.SequenceGAN:
     rules = config.game
     assert isinstance(rules, AdversarialSequence)
     return sequence_gan.SequenceGAN(
@@ -225,6 +226,7 @@ def _adversarial_sequence(config: Config, gen: nn.Module, disc: nn.Module) -> se
         temperature=rules.final_temperature,
         anneal=rules.anneal,
         rollouts=rules.rollouts,
+        never=UNKNOWN if gen.ends else -1,
         **_against_critic(config),
     )
 

@@ -133,6 +133,7 @@ class Recurrent:
     """Generator of tokens by a recurrent core, convolutional critic over soft tokens."""
 
     vocabulary: int = 2000  # words, the end and the unknown word among them
+    level: Literal["word", "character"] = "word"  # what a token is
     embedding: int = 64
     core: Literal["lstm", "memory"] = "lstm"
     width: int = 256  # of the core, or of each slot of a memory

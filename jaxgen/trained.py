@@ -96,6 +96,12 @@ class Trained:
         run = jax.jit(partial(assemble.steps(self.config).encode, game=self.game))
         return np.asarray(run(self.state, dict(batch)))
 
+    def log_likelihood(self, batch: Mapping[str, Any], temperature: float = 1.0) -> np.ndarray:
+        """log p of each token [N, T] of a batch of texts, in nats; 0 after the end."""
+        given = {name: a for name, a in batch.items() if name in ("label", "prompt")}
+        heat = np.full(len(batch["tokens"]), temperature, np.float32)
+        return self._in_chunks(self._log_likelihood, batch["tokens"], None, CHUNK, heat=heat, **given)
+
     def bounds(self, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
         """What the `bounds` of a game of sequences says of each example of a batch, in nats."""
         return self._of_sequences("bounds", batch, seed)
@@ -135,6 +141,13 @@ class Trained:
         def run(state: PyTree, x: Array, heat: Array, **given: Array) -> Array:
             keys = jax.random.wrap_key_data(x)
             return assemble.steps(self.config).sample(state, keys, self.game, given or None, heat[0])
+
+        return jax.jit(run)
+
+    @cached_property
+    def _log_likelihood(self) -> Callable[..., Any]:
+        def run(state: PyTree, x: Array, heat: Array, **given: Array) -> Array:
+            return assemble.steps(self.config).log_likelihood(state, {"tokens": x, **given}, self.game, heat[0])
 
         return jax.jit(run)
 

@@ -17,18 +17,22 @@ from jaxgen.assemble import build
 from jaxgen.augment import augmentation
 from jaxgen.config import MLP, Adversarial, Config
 from jaxgen.errors import UserError
-from jaxgen.losses.adversarial import least_squares, nonsaturating
+from jaxgen.losses.adversarial import least_squares, nonsaturating, relativistic
 from jaxgen.losses.elbo import bernoulli
 from jaxgen.losses.penalties import r1, r2
-from jaxgen.models import conv, mlp, residual, vae
+from jaxgen.models import conv, mlp, passages, residual, slices, tokens, vae
 from jaxgen.parallel import AXIS, agree, compile_call, layout, local, replicate, split
-from jaxgen.steps import gan
+from jaxgen.steps import gan, sequence_gan, sequence_vae
 from jaxgen.steps import vae as vae_step
 
 STEPS, B, SHAPE, Z = 20, 8, (8, 8, 1), 3
+P, T, V = 4, 4, 5  # entries of a slice, tokens of a text, kinds of them
 RNG = np.random.default_rng(0)
 FEED = {"image": RNG.uniform(-1, 1, size=(STEPS, B, *SHAPE)).astype(np.float32)}
 FEED["label"] = np.arange(STEPS * B, dtype=np.int32).reshape(STEPS, B) % 3 % 2
+FEED |= {n: RNG.integers(0, 2, (STEPS, B, 6, P)).astype(np.float32) for n in ("sequence", "given")}
+FEED |= {n: RNG.integers(0, V, (STEPS, B, T), dtype=np.int32) for n in ("tokens", "prompt")}
+FEED["length"] = RNG.integers(1, 7, (STEPS, B), dtype=np.int32)
 TOLERANCE = 1e-6
 
 
@@ -66,6 +70,40 @@ def mlp_vae(axis_name):
 
 
 @cache
+def slice_vae(axis_name):
+    """Dropout, sequences of several lengths that are transposed, something given; all latents' KL is free at first."""
+    model = slices.SliceModel(P, Z, 4, 5, dropout=0.3, given=P, axis_name=axis_name)
+    rules = {"beta_warmup": 10, "free_nats": 0.5, "free_until": 10, "transpose": 1}
+    return sequence_vae.SequenceVAE(model, optax.sgd(0.05), 6, **rules)
+
+
+@cache
+def passage_vae(axis_name):
+    """A conductor, dropout, and a decoder that isn't shown all."""
+    model = passages.PassageModel(P, Z, 4, 4, conductor=4, every=3, dropout=0.3, blind=0.3, axis_name=axis_name)
+    return sequence_vae.SequenceVAE(model, optax.sgd(0.05), 6)
+
+
+@cache
+def gumbel_gan(axis_name):
+    """All three phases, labels, dropout in both networks, a lazy penalty on soft texts."""
+    gen = tokens.Generator(V, 4, 5, dropout=0.3, classes=2, axis_name=axis_name)
+    disc = tokens.Critic(V, 4, (3, 3), dropout=0.3, classes=2, axis_name=axis_name)
+    rules = {"pretrain": 6, "critic_pretrain": 3, "mle": 0.3, "temperature": 0.5, "anneal": 4}
+    penalty = {"penalties": (r1,), "penalty_every": 4}
+    return sequence_gan.SequenceGAN(gen, disc, relativistic, *(optax.sgd(0.1),) * 3, T, **rules, **penalty)
+
+
+@cache
+def reinforce_gan(axis_name):
+    """Prompts, a relational memory, the advantage over the average of all devices' texts."""
+    gen = tokens.Generator(V, 4, 4, core="memory", dropout=0.3, prompted=True, axis_name=axis_name)
+    disc = tokens.Critic(V, 4, (3, 3), dropout=0.3, prompted=True, axis_name=axis_name)
+    rules = {"pretrain": 4, "critic_pretrain": 2, "estimator": "reinforce", "rollouts": 2}
+    return sequence_gan.SequenceGAN(gen, disc, nonsaturating, *(optax.sgd(0.1),) * 3, T, **rules)
+
+
+@cache
 def small_gan(axis_name):
     """The least there is to compile."""
     gen, disc = mlp.Generator(SHAPE, ()), mlp.Critic((), axis_name=axis_name)
@@ -77,9 +115,13 @@ GAMES = {
     "mlp_gan": (mlp_gan, gan),
     "residual_gan": (residual_gan, gan),
     "mlp_vae": (mlp_vae, vae_step),
+    "slice_vae": (slice_vae, sequence_vae),
+    "passage_vae": (passage_vae, sequence_vae),
+    "gumbel_gan": (gumbel_gan, sequence_gan),
+    "reinforce_gan": (reinforce_gan, sequence_gan),
     "small_gan": (small_gan, gan),
 }
-every_game = pytest.mark.parametrize("name", ["conv_gan", "mlp_gan", "residual_gan", "mlp_vae"])
+every_game = pytest.mark.parametrize("name", [name for name in GAMES if name != "small_gan"])
 
 
 def fetch(resident, one):
@@ -91,7 +133,7 @@ def fetch(resident, one):
 def first(name):
     """A new state as NumPy arrays, its key as numbers."""
     make, module = GAMES[name]
-    batch = {"image": jnp.zeros((1, *SHAPE)), "label": jnp.zeros((1,), jnp.int32)}
+    batch = {key: jnp.zeros_like(a[0, :1]) for key, a in FEED.items()}
     return numbers(jax.jit(partial(module.init, game=make(None)))(jax.random.key(0), batch))
 
 
@@ -139,7 +181,9 @@ def test_twenty_steps_are_finite_and_move_every_parameter(name):
     assert int(state.step) == STEPS
     assert {len(a) for a in metrics.values()} == {STEPS}
     before = first(name)
-    for player in ("gen", "disc") if "gan" in name else ("vae",):
+    players = [player for player, value in vars(state).items() if hasattr(value, "opt")]
+    assert players == (["gen", "disc"] if "gan" in name else ["vae"] if name == "mlp_vae" else ["model"])
+    for player in players:
         old, new = getattr(before, player).params, getattr(state, player).params
         assert min(jax.tree.leaves(jax.tree.map(lambda a, b: float(np.abs(a - b).max()), old, new))) > 1e-5
 
@@ -153,6 +197,13 @@ def test_twenty_steps_are_finite_and_move_every_parameter(name):
         ("residual_gan", "jit", 2),
         ("mlp_gan", "pmap", 4),
         ("mlp_gan", "jit", 2),
+        ("slice_vae", "pmap", 4),
+        ("slice_vae", "jit", 2),
+        ("passage_vae", "pmap", 4),
+        ("gumbel_gan", "pmap", 4),
+        ("gumbel_gan", "jit", 2),
+        ("reinforce_gan", "pmap", 4),
+        ("reinforce_gan", "jit", 2),
     ],
 )
 def test_every_runner_comes_to_the_state_of_one_device(name, mode, n_devices):

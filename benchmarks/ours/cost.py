@@ -1,5 +1,6 @@
 """What a step costs, besides time: arithmetic and memory."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ import jax
 import jaxgen
 from benchmarks.ours.system import jit_step
 from jaxgen.assemble import Built, example_batch, on_one_device
-from jaxgen.config import Adversarial, Config, Variational
+from jaxgen.config import Adversarial, AdversarialSequence, Config, Variational, VariationalSequence
 
 Assemble = Callable[[Config], Built]
 
@@ -39,29 +40,61 @@ def step_flops(config: Config, assemble: Assemble = jaxgen.build) -> float | Non
     convolution's zero padding, which XLA leaves out. It costs no second compilation, and on a GPU the compiled program
     has cuDNN's and cuBLAS's calls, which are not counted. XLA counts the dearer branch of a condition and the body of a
     loop once: so a step with and one without its penalty are counted apart, and None is returned where several critic
-    steps are a loop, or the backend does not count.
+    steps are a loop, or the backend does not count. Games of sequences are nothing but loops: of these, the products
+    of matrices alone are counted (`products`), in the phase that the run begins with.
     """
     rules = config.game
-    if isinstance(rules, Variational):
-        return _flops(config, assemble)
+    count = _product_flops if isinstance(rules, VariationalSequence | AdversarialSequence) else _flops
+    if isinstance(rules, Variational | VariationalSequence):
+        return count(config, assemble)
     if isinstance(rules, Adversarial) and rules.critic_steps > 2:  # the last one stands outside the loop
         return None
-    plain = _flops(replace(config, game=replace(rules, penalty="")), assemble)
+    plain = count(replace(config, game=replace(rules, penalty="")), assemble)
     if not rules.penalty:
         return plain
-    penalised = _flops(replace(config, game=replace(rules, penalty_every=1)), assemble)
+    penalised = count(replace(config, game=replace(rules, penalty_every=1)), assemble)
     if plain is None or penalised is None:
         return None
     return plain + (penalised - plain) / rules.penalty_every
 
 
+def products(jaxpr: Any, branch: int | None = None) -> float:
+    """Operations of all products of matrices in a jaxpr, those of a loop's body as often as it runs. A choice among
+    three takes its `branch`, any other the dearest."""
+    total = 0.0
+    for eqn in jaxpr.eqns:
+        inner = [products(getattr(each, "jaxpr", each), branch) for each in jax.core.jaxprs_in_params(eqn.params)]
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            left, out = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+            total += 2 * math.prod(out) * math.prod(left[axis] for axis in contracted)
+        elif eqn.primitive.name == "cond":
+            total += inner[branch] if branch is not None and len(inner) == 3 else max(inner)
+        else:
+            total += sum(inner) * (eqn.params["length"] if eqn.primitive.name == "scan" else 1)
+    return total
+
+
+def _product_flops(config: Config, assemble: Assemble) -> float:
+    game, state, batch, train_step = _abstract(config, assemble)
+    rules, first = config.game, None
+    if isinstance(rules, AdversarialSequence):
+        first = 0 if rules.pretrain else 1 if rules.critic_pretrain else 2
+    return products(jax.make_jaxpr(partial(train_step, game=game))(state, batch).jaxpr, first)
+
+
 def _flops(config: Config, assemble: Assemble) -> float | None:
-    game, init, train_step = assemble(on_one_device(config))
-    one = jax.eval_shape(partial(example_batch, config))
-    batch = {name: jax.ShapeDtypeStruct((config.batch, *a.shape[1:]), a.dtype) for name, a in one.items()}
-    state = jax.eval_shape(partial(init, game=game), jax.random.key(0), batch)
+    game, state, batch, train_step = _abstract(config, assemble)
     # By the CPU's client: the one for CUDA answers None for what is lowered for another platform.
     with jax.default_device(jax.devices("cpu")[0]):
         traced = jit_step(train_step, config).trace(state, batch, game=game)
         analysis = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
     return analysis["flops"] if analysis else None
+
+
+def _abstract(config: Config, assemble: Assemble) -> tuple[Any, Any, dict[str, Any], Callable[..., Any]]:
+    """(game, shapes of a state, of a batch, the step) on one device."""
+    game, init, train_step = assemble(on_one_device(config))
+    one = jax.eval_shape(partial(example_batch, config))
+    batch = {name: jax.ShapeDtypeStruct((config.batch, *a.shape[1:]), a.dtype) for name, a in one.items()}
+    return game, jax.eval_shape(partial(init, game=game), jax.random.key(0), batch), batch, train_step

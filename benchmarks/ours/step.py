@@ -15,11 +15,13 @@ from benchmarks.ours.cost import costs
 from benchmarks.ours.system import config_of, examples, facts, interval, jit_step
 from benchmarks.protocol import Contestant, Job
 from jaxgen.assemble import Built
+from jaxgen.axes import example_keys
 from jaxgen.config import Config
 from jaxgen.models import conv, vae
-from jaxgen.steps import translate
+from jaxgen.steps import sequence_gan, sequence_vae, translate
 
-LOSSES = ("loss", "loss/disc", "loss/gen", "loss/disc/back", "loss/gen/back", "l1", "cycle", "identity")
+SEQUENCES = sequence_gan.SequenceGAN | sequence_vae.SequenceVAE
+LOSSES = ("loss", "loss/disc", "loss/gen", "loss/disc/back", "loss/gen/back", "l1", "cycle", "identity", "nll")
 """What a check compares, of these as much as a game has, in this order."""
 
 
@@ -48,8 +50,8 @@ class PlainStep:
         return costs(self._config, self._assemble)
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
-        """Also writes the weights, the batch, and what each step drew: its `noise` [steps, B, ..., Z], and its `source`
-        [steps, B, ...] where the game makes it.
+        """Also writes the weights, the batch, and what each step drew: its `noise` [steps, B, ..., Z], of a relaxed text
+        Gumbel's [steps, B, T, V], and its `source` [steps, B, ...] where the game makes it.
 
         Image to image begins with what makes nothing, and for a while nothing before it learns: for the check it gets
         other weights.
@@ -59,7 +61,7 @@ class PlainStep:
         state = self._init(jax.random.key(self._config.seed), self._batch, game)
         if isinstance(game, translate.Game):
             state = _stirred(state)
-        given = {"x" if name == "image" else name: value for name, value in self._batch.items()} | _named(state)
+        given = {"x" if name in ("image", "sequence", "tokens") else name: value for name, value in self._batch.items()} | _named(state)
         given: dict[str, Any] = {name: np.array(value) for name, value in given.items()}  # the state is donated below
         step = partial(jit_step(self._train_step, self._config), game=_overheard(game, heard))
         out = []
@@ -67,7 +69,7 @@ class PlainStep:
             state, metrics = step(state, self._batch)
             out.append([float(metrics[name]) for name in LOSSES if name in metrics])
         jax.effects_barrier()
-        np.savez(path, **_drawn(game, heard), **given)
+        np.savez(path, **_drawn(game, heard, len(given["x"])), **given)
         return out
 
 
@@ -79,7 +81,7 @@ def build(job: Job) -> Contestant:
 
 
 def _by_sgd(game: Any, rate: float) -> Any:
-    names = ("gen_tx", "disc_tx") if hasattr(game, "gen_tx") else ("tx",)
+    names = [name for name in ("gen_tx", "disc_tx", "likelihood_tx", "tx") if hasattr(game, name)]
     return replace(game, **dict.fromkeys(names, optax.sgd(rate)))
 
 
@@ -87,6 +89,8 @@ def _named(state: Any) -> dict[str, jax.Array]:
     """Every parameter by network and path: `gen/Dense_0/kernel`."""
     if hasattr(state, "vae"):
         params = state.vae.params
+    elif hasattr(state, "model"):
+        params = {"model": state.model.params}
     else:
         params = {"gen": state.gen.params, "disc": state.disc.params}
         if back := getattr(state, "back", ()):
@@ -124,19 +128,42 @@ class Overheard:
         return out, stats
 
 
+@dataclass(frozen=True)
+class Noted:
+    """A network of sequences that reports the keys of its noise: the latents', the relaxation's."""
+
+    module: Any
+    listen: Callable[..., None]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.module, name)
+
+    def apply(self, variables: Any, *inputs: Any, **options: Any) -> Any:
+        relaxes = options.get("method") == "relax"
+        if relaxes or not hasattr(self.module, "relax"):
+            keys = inputs[0] if relaxes else options["rngs"]["example"]
+            jax.debug.callback(self.listen, jax.random.key_data(keys), ordered=True)
+        return self.module.apply(variables, *inputs, **options)
+
+
 def _overheard(game: Any, heard: dict[str, list[Any]]) -> Any:
-    def ear(name: str) -> Overheard:
-        def listen(given: Any, out: Any) -> None:
-            heard.setdefault(name, []).append(jax.tree.map(np.array, (given, out)))
+    def ear(name: str) -> Any:
+        def listen(*found: Any) -> None:
+            heard.setdefault(name, []).append(jax.tree.map(np.array, found))
 
-        return Overheard(getattr(game, name), listen)
+        of = getattr(game, name)
+        return Noted(of, listen) if isinstance(game, SEQUENCES) else Overheard(of, listen)
 
-    return replace(game, **{name: ear(name) for name in (("gen",) if hasattr(game, "gen") else ("encoder", "decoder"))})
+    names = [name for name in ("gen", "encoder", "decoder", "model") if hasattr(game, name)]
+    return replace(game, **{name: ear(name) for name in names})
 
 
-def _drawn(game: Any, heard: dict[str, list[Any]]) -> dict[str, np.ndarray]:
+def _drawn(game: Any, heard: dict[str, list[Any]], batch: int) -> dict[str, np.ndarray]:
     """What the steps drew: what the generator was given, `noise` or `source`; or of an autoencoder, standard normal,
-    (z - mu) / sigma."""
+    (z - mu) / sigma; or what a network of sequences makes of its keys."""
+    if isinstance(game, SEQUENCES):
+        keys = [jax.random.wrap_key_data(key) for each in heard.values() for (key,) in each]
+        return {"noise": np.stack([_noise(game, key, batch) for key in keys])} if keys else {}
     if isinstance(game, translate.Game):
         if not isinstance(game, translate.Paired):
             return {}
@@ -149,3 +176,15 @@ def _drawn(game: Any, heard: dict[str, list[Any]]) -> dict[str, np.ndarray]:
     latents = [z for (z, *_), _ in heard["decoder"]]
     pairs = zip(latents, posteriors, strict=True)
     return {"noise": np.stack([(z - mu) * np.exp(-0.5 * logvar) for z, (mu, logvar) in pairs])}
+
+
+def _noise(game: Any, key: jax.Array, batch: int) -> np.ndarray:
+    """What the networks of `jaxgen.models` make of their keys: Gumbel's [B, T, V], of `key` [B]; of latents standard
+    normal [B, T, Z] or, where there is one a passage, [B, Z]."""
+    if isinstance(game, sequence_gan.SequenceGAN):
+        shape = (game.length, game.gen.vocabulary)
+        return np.asarray(jax.vmap(lambda key: jax.random.gumbel(key, shape))(key))
+    own = game.model.apply({}, method=lambda model: model.make_rng("example"), rngs={"example": key})
+    z = (game.model.z_dim,)
+    shape = z if hasattr(game.model, "encode") else (game.length, *z)
+    return np.asarray(jax.vmap(lambda key: jax.random.normal(key, shape))(example_keys(own, batch, None)))

@@ -12,8 +12,8 @@ import numpy as np
 
 import jaxgen
 from benchmarks.protocol import Job
-from jaxgen.assemble import example_batch
-from jaxgen.config import MLP, MLPVAE, Config, Variational, from_dict
+from jaxgen.assemble import domain, example_batch, example_raw
+from jaxgen.config import MLP, MLPVAE, Config, PassageVAE, Recurrent, SliceVAE, Variational, from_dict
 
 
 def config_of(job: Job) -> Config:
@@ -33,13 +33,29 @@ def images(config: Config, n: int) -> np.ndarray:
 
 def examples(config: Config, n: int) -> dict[str, np.ndarray]:
     """`image`; of a conditional game `label` [n] int32: the classes in turn; of a domain that has sources `source`,
-    mostly bright."""
+    mostly bright. Of sequences what the domain makes of random ones."""
+    of = domain(config)
+    if of.raw:
+        rng = np.random.default_rng(0)
+        raw = {name: _filled(name, a, config, rng) for name, a in example_raw(config, n).items()}
+        return {name: np.asarray(a) for name, a in of.to_batch(raw).items()}
     batch = {"image": images(config, n)}
     if classes := getattr(config.game, "classes", 0):
         batch["label"] = np.arange(n, dtype=np.int32) % classes
     if source := jax.eval_shape(partial(example_batch, config)).get("source"):
         batch["source"] = 1 - 2 * np.random.default_rng(1).random((n, *source.shape[1:]), np.float32) ** 4
     return batch
+
+
+def _filled(name: str, zeros: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
+    """As `zeros`: of piano rolls 4 notes of 88 at a time, of tokens any; labels in turn; lengths as they are."""
+    if name == "roll":
+        return (rng.random(zeros.shape) < 4 / zeros.shape[-1]).astype(zeros.dtype)
+    if name == "label":
+        return (np.arange(len(zeros)) % max(1, getattr(config.game, "classes", 0))).astype(zeros.dtype)
+    if isinstance(config.model, Recurrent):
+        return rng.integers(config.model.vocabulary, size=zeros.shape, dtype=zeros.dtype)
+    return zeros
 
 
 def facts() -> dict[str, Any]:
@@ -50,11 +66,12 @@ def facts() -> dict[str, Any]:
 
 def jit_step(step: Callable[..., Any], config: Config) -> Any:
     """A train step as a user of it writes: state donated, game static, jaxgen's compiler options."""
-    options = jaxgen.compiler_options(convolutions=not isinstance(config.model, MLP | MLPVAE)) or None
+    products = MLP | MLPVAE | SliceVAE | PassageVAE | Recurrent
+    options = jaxgen.compiler_options(convolutions=not isinstance(config.model, products)) or None
     return jax.jit(step, static_argnames=("game", "axis_name"), donate_argnums=0, compiler_options=options)
 
 
 def interval(config: Config) -> int:
     """Steps after which the work repeats: a lazy penalty's."""
     game = config.game
-    return 1 if isinstance(game, Variational) or not game.penalty else game.penalty_every
+    return game.penalty_every if getattr(game, "penalty", "") else 1

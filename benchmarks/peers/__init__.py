@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.suites import Case
 from benchmarks.worker import Command
-from jaxgen.config import MLP, MLPVAE, Conv, Residual, Spade, UNet
+from jaxgen.config import MLP, MLPVAE, Conv, PassageVAE, Recurrent, Residual, SliceVAE, Spade, UNet
 
 HERE = Path(__file__).resolve().parent
 VENVS = HERE.parent / ".venvs"
@@ -40,19 +40,23 @@ class Peer:
 
 def _torch(case: Case, device: str) -> tuple[str, ...]:
     """`compile` runs on the memory format that suits the networks: channels_last for convolutions. On a card its
-    programs are also replayed as CUDA graphs."""
+    programs are also replayed as CUDA graphs. `loops` are the completions of texts as public implementations make
+    them."""
     if not (HERE / "torch" / f"{case.kind}.py").exists():
         return ()
-    convolves = case.kind == "layer" or (case.config and not isinstance(case.config.model, MLP | MLPVAE))
+    model = case.config.model if case.config else None
+    flat = isinstance(model, MLP | MLPVAE | SliceVAE | PassageVAE | Recurrent)
+    convolves = case.kind == "layer" or (model and not flat)
     compiled = ("compile",) if device == "cpu" else ("compile", "compile_graphs")
-    return ("eager", *("channels_last",) * bool(convolves), *compiled)
+    loops = ("loops",) if case.config and getattr(case.config.game, "estimator", "") == "reinforce" else ()
+    return ("eager", *("channels_last",) * bool(convolves), *compiled, *loops)
 
 
 def _artifex(case: Case, device: str) -> tuple[str, ...]:
     """`own` networks, and where `same` are of its kind, ours on its objectives: its peers/artifex/step.py says more."""
     if case.kind != "step" or not case.config or case.config.precision != "fp32":
         return ()
-    if isinstance(case.config.model, Residual | UNet | Spade):
+    if isinstance(case.config.model, Residual | UNet | Spade | SliceVAE | PassageVAE | Recurrent):
         return ()
     return ("own", "same") if isinstance(case.config.model, Conv) else ("own",)
 

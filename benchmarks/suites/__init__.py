@@ -4,12 +4,14 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.protocol import Job
 from benchmarks.worker import Command
 from jaxgen.config import Config, nearest, to_dict
 from jaxgen.errors import UserError
+
+T = TypeVar("T", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Case:
 
 def deterministic(case: Case) -> Case:
     """The case without the noise that two libraries can't share: dropout, augmentation, pixels drawn anew, fakes of
-    earlier steps, products in bf16.
+    earlier steps, music that is transposed or in part not shown, products in bf16.
 
     Of a call of several steps, the step that it repeats.
     """
@@ -63,11 +65,16 @@ def deterministic(case: Case) -> Case:
     if case.config is None:
         return case
     model, game = case.config.model, case.config.game
-    if hasattr(model, "dropout"):
-        model = replace(model, dropout=0.0)
-    quiet = {"binarise": False, "augment": "", "pool": 0}
-    game = replace(game, **{name: value for name, value in quiet.items() if hasattr(game, name)})
-    return replace(case, config=replace(case.config, model=model, game=game, precision="fp32"))
+    of_model = {"dropout": 0.0, "critic_dropout": 0.0, "blind": 0.0}
+    of_game = {"binarise": False, "augment": "", "pool": 0, "transpose": 0}
+    return replace(
+        case, config=replace(case.config, model=_changed(model, of_model), game=_changed(game, of_game), precision="fp32")
+    )
+
+
+def _changed(of: T, fields: Mapping[str, Any]) -> T:
+    """With the values of those fields that it has."""
+    return replace(of, **{name: value for name, value in fields.items() if hasattr(of, name)})
 
 
 OURS = "benchmarks.ours"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmarks.suites import Case
 from jaxgen.assemble import config_named
-from jaxgen.config import Adam, Adversarial, Config, Conv, ConvVAE
+from jaxgen.config import Adam, Adversarial, AdversarialSequence, Config, Conv, ConvVAE, Recurrent
 
 DIGITS_GAN = replace(config_named("digits_gan")[1], batch=128)
 IMAGE_VAE = replace(config_named("image_vae")[1], batch=128)
@@ -16,6 +16,19 @@ DCGAN = Config(
 )
 DCGAN_64 = replace(DCGAN, model=Conv(width=64, layers=4), shape=(64, 64, 3), batch=32)  # 0.7 s a step
 ARTICLE = replace(DCGAN_64, model=Conv(z_dim=64 * 64 * 3, width=64, layers=4))
+
+EVER = 1 << 30
+LIKELIHOOD = AdversarialSequence(pretrain=EVER)  # a text GAN's phases, one a row
+GUMBEL = AdversarialSequence(pretrain=0, critic_pretrain=0, mle=1.0)
+REINFORCE = AdversarialSequence(pretrain=0, critic_pretrain=0, estimator="reinforce", rollouts=16)
+NUMBERS = Config(  # texts of the oracle
+    domain="text/tokens",
+    model=Recurrent(500, embedding=32, width=32, critic=(32, 32, 32), critic_embedding=32),
+    game=LIKELIHOOD,
+    shape=(20,),
+    batch=64,
+)
+WORDS = replace(NUMBERS, model=Recurrent(2000, embedding=64, width=256))  # captions
 
 CASES = (
     Case("digits_gan", DIGITS_GAN),
@@ -30,5 +43,11 @@ CASES = (
     Case("style_transfer_gan_paired", config_named("style_transfer_gan_tiles")[1], check_rate=0.0001),
     Case("super_resolution", config_named("super_resolution")[1], check_rate=0.0001),
     Case("scene_gan", config_named("scene_gan")[1], check_rate=0.0001),
+    Case("music_slices", config_named("music_vae_jsb")[1]),
+    Case("music_passages", config_named("music_vae")[1]),
+    Case("text_mle", NUMBERS, check_rate=1.0),
+    Case("text_mle_words", WORDS, check_rate=1.0),
+    Case("text_gumbel", replace(NUMBERS, game=GUMBEL), check_rate=0.3),
+    Case("text_reinforce", replace(NUMBERS, game=REINFORCE)),
     Case("article_encoder_decoder_64", ARTICLE, kind="article", check_rate=0.00003),
 )

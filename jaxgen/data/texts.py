@@ -1,6 +1,7 @@
-"""Sentences, sentences by register, and pairs of a prompt and its reply: from files, TFDS sets and installed packages."""
+"""Sentences, sentences by register, and prompts with replies: from files, TFDS sets and installed packages."""
 
 import difflib
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -136,7 +137,7 @@ def turns(text: str) -> list[Pair]:
             spoken.append((lines[0][:-1], " ".join(" ".join(lines[1:]).split())))
     return [
         (prose.split(before)[-1], prose.split(after)[0])
-        for (name, before), (other, after) in zip(spoken, spoken[1:], strict=False)
+        for (name, before), (other, after) in itertools.pairwise(spoken)
         if name != other and before and after
     ]
 

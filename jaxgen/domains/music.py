@@ -180,7 +180,8 @@ def measure(run: Source, train: Raw, heldout: Raw, kind: str) -> Found:
 
 def likelihood(run: Source, heldout: Raw, kind: str, draws: int = 4) -> Found:
     """`bound` and `kl` in nats a slice, means over all held-out slices and several draws of the latents; of a latent a
-    slice `shuffled_cost`, what taking the latents of another piece costs."""
+    slice `shuffled_cost`, what taking the latents of another piece costs, and `bound_of_prior`, the bound of a
+    posterior that is the prior."""
     batch = {name: np.asarray(a) for name, a in to_batch(heldout, kind).items()}
     slices = float(heldout["length"].sum())
     each = [run.bounds(batch, seed) for seed in range(draws)]
@@ -191,7 +192,9 @@ def likelihood(run: Source, heldout: Raw, kind: str, draws: int = 4) -> Found:
     }
     if kind != "passages":
         of = run.shuffled(batch, 0)
-        found["shuffled_cost"] = float((of["own"] - of["other"]).sum(dtype=np.float64) / of["slices"].sum())
+        total = {name: float(a.sum(dtype=np.float64)) for name, a in of.items()}
+        found["shuffled_cost"] = (total["own"] - total["other"]) / total["slices"]
+        found["bound_of_prior"] = -total["prior"] / total["slices"]
     return found
 
 

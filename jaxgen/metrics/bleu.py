@@ -1,8 +1,8 @@
 """BLEU of many sentences against many references, and of sentences against each other.
 
-The definition is that of nltk's `sentence_bleu` (Papineni et al. 2002) with `SmoothingFunction().method1` (Chen & Cherry
-2014), weights 1/n and all references given for every sentence, as Texygen has it (Zhu et al. 2018): high BLEU against
-held-out text stands for quality, high self-BLEU for little diversity. Either is meaningless without the other.
+The definition is that of nltk's `sentence_bleu` (Papineni et al. 2002) with `SmoothingFunction().method1` (Chen and
+Cherry 2014), weights 1/n and all references given for every sentence, as Texygen has it (Zhu et al. 2018): high BLEU
+against held-out text stands for quality, high self-BLEU for little diversity. Neither means much without the other.
 
 2,000 of Texygen's COCO captions for training, against its 10,000 for testing, beside what its paper gives for MLE:
 

@@ -12,6 +12,11 @@ from jaxgen.models.recurrent import LSTM, Memory
 from jaxgen.models.slices import Bound
 from jaxgen.types import Array
 
+MOST = 8
+"""Entries of a slice from which on all counts are one."""
+CLOCK = 16
+"""Slices after which the decoder's clock begins anew: a bar of sixteenths."""
+
 
 class PassageModel(nn.Module):
     """x [B, T, P] of 0 and 1 -> `Bound` with one latent [B, Z] a passage.
@@ -40,7 +45,7 @@ class PassageModel(nn.Module):
         if self.conductor:
             self.conducting = LSTM(self.z_dim, self.conductor, dtype=self.dtype)
         self.first = Dense(2 * self.decoder)
-        self.core = LSTM(self.pitches + plan, self.decoder, dtype=self.dtype)
+        self.core = LSTM(self.pitches + CLOCK + plan, self.decoder, dtype=self.dtype)
         self.dropped = Dropout(self.dropout, self.axis_name)
         self.chain = Chain(self.pitches)
 
@@ -52,12 +57,12 @@ class PassageModel(nn.Module):
         mu, logvar = self.encode(x)
         keys = example_keys(self.make_rng("example"), len(x), self.axis_name)
         z = mu + jnp.exp(0.5 * logvar) * jax.vmap(lambda key: jax.random.normal(key, (self.z_dim,)))(keys)
-        before = jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+        shown = jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
         if train and self.blind:
-            shown = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1), (x.shape[1], 1)))(keys)
-            before = before * (shown >= self.blind)
-        h = self.dropped(self.unroll(z, before), train=train)
-        log_likelihood = self.chain(h, x)
+            seen = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1), (x.shape[1], 1)))(keys)
+            shown = shown * (seen >= self.blind)
+        h = self.dropped(self.unroll(z, shown), train=train)
+        log_likelihood = self.chain(h, shown, x)
         kl = 0.5 * jnp.sum(jnp.exp(logvar) + mu**2 - 1 - logvar, axis=-1, keepdims=True)
         return Bound(log_likelihood * inside, kl)
 
@@ -81,14 +86,15 @@ class PassageModel(nn.Module):
         return length // self.every if self.conductor else 1
 
     def unroll(self, z: Array, before: Array) -> Array:
-        """h [B, T, decoder] of the decoder after each slice before [B, T, P]."""
+        """h [B, T, decoder] of the decoder, shown the slice before each [B, T, P]."""
         n, length, _ = before.shape
         plan = self.plan(z, length)
         told = plan.reshape(-1, plan.shape[-1])  # each segment is a row of its own
         x = before.reshape(len(told), -1, self.pitches)
         core = self.core.core()
         wide = jnp.broadcast_to(told[:, None], (*x.shape[:2], told.shape[-1]))
-        h = core.scan(self._start(told), core.inputs(jnp.concatenate([x, wide.astype(x.dtype)], axis=-1)))
+        place = jnp.broadcast_to(self._places(x.shape[1])[None], (*x.shape[:2], CLOCK))
+        h = core.scan(self._start(told), core.inputs(jnp.concatenate([x, place, wide.astype(x.dtype)], axis=-1)))
         return h.reshape(n, length, -1)
 
     def sample(self, keys: Array, length: int, z: Array | None = None, temperature: float | Array = 1.0) -> Array:
@@ -102,15 +108,17 @@ class PassageModel(nn.Module):
         core, chain = self.core.core(), self.chain
         steps = length // plan.shape[1]
         numbers = jnp.arange(length).reshape(-1, steps)
+        clock = self._places(steps)
 
         def segment(x: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
             told, places = at
 
             def step(carry: tuple[Memory, Array], i: Array) -> tuple[tuple[Memory, Array], Array]:
                 memory, x = carry
-                memory, h = core.step(memory, core.inputs(jnp.concatenate([x, told.astype(x.dtype)], axis=-1)))
+                place = jnp.broadcast_to(clock[i % steps][None], (len(keys), CLOCK))
+                memory, h = core.step(memory, core.inputs(jnp.concatenate([x, place, told.astype(x.dtype)], axis=-1)))
                 drawn = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, i), (self.pitches,)))(keys)
-                x = chain.draw(h, drawn, temperature)
+                x = chain.draw(h, x, drawn, temperature)
                 return (memory, x), x
 
             (_, x), out = jax.lax.scan(step, (self._start(told), x), places)
@@ -120,41 +128,56 @@ class PassageModel(nn.Module):
         _, out = jax.lax.scan(segment, nothing, (plan.swapaxes(0, 1), numbers))
         return out.reshape(length, len(keys), -1).swapaxes(0, 1)
 
+    def _places(self, steps: int) -> Array:
+        """[steps, CLOCK]: which of `CLOCK` beats each slice is, over and over: the decoder has no other clock."""
+        return jax.nn.one_hot(jnp.arange(steps) % CLOCK, CLOCK)
+
     def _start(self, told: Array) -> Memory:
         first = jnp.tanh(self.first(told))
         return tuple(jnp.split(first.astype(self.dtype or first.dtype), 2, axis=-1))
 
 
 class Chain(nn.Module):
-    """Binary entries one after the other, the last first: logit of entry p = (W h + b)_p + sum over q > p of A_pq x_q.
+    """Binary entries one after the other, the last first: logit of entry p = (W h + S before + b)_p + sum over q > p of
+    A_pq x_q + C_pn, where n of those q are on.
 
-    A fully visible sigmoid belief network (Frey et al. 1996) with a condition. Of pitches, the highest voice comes
-    first.
+    A fully visible sigmoid belief network (Frey et al. 1996) with a condition: h, and the slice before; and a count, by
+    which chords come to have the right number of notes. Of pitches, the highest voice comes first.
     """
 
     entries: int
 
     def setup(self) -> None:
         self.condition = Dense(self.entries)
+        self.sustain = Dense(self.entries, use_bias=False)
         self.links = self.param("links", nn.initializers.zeros, (self.entries, self.entries))
+        self.counted = self.param("counted", nn.initializers.zeros, (self.entries, MOST + 1))
 
-    def __call__(self, h: Array, x: Array) -> Array:
-        """log p(x | h) [B, T] of h [B, T, H] and x [B, T, P]."""
+    def __call__(self, h: Array, before: Array, x: Array) -> Array:
+        """log p(x | h, before) [B, T] of h [B, T, H], before and x [B, T, P]."""
         linked = (x.reshape(-1, self.entries) @ self._links()).reshape(x.shape)
-        logits = self.condition(h).astype(jnp.float32) + linked
+        on = jnp.cumsum(x[..., ::-1], axis=-1)[..., ::-1] - x  # of the entries behind
+        counts = nn.one_hot(jnp.minimum(on, MOST).astype(jnp.int32), MOST + 1)
+        logits = self._conditioned(h, before) + linked + jnp.einsum("...pn,pn->...p", counts, self.counted)
         return (x * logits - nn.softplus(logits)).sum(-1)
 
-    def draw(self, h: Array, uniform: Array, temperature: float | Array = 1.0) -> Array:
-        """x [N, P] of 0 and 1 given h [N, H], by numbers uniform in [0, 1) [N, P]."""
-        logits, links, last = self.condition(h).astype(jnp.float32), self._links(), self.entries - 1
+    def draw(self, h: Array, before: Array, uniform: Array, temperature: float | Array = 1.0) -> Array:
+        """x [N, P] of 0 and 1 given h [N, H] and before [N, P], by numbers uniform in [0, 1) [N, P]."""
+        logits, links, counted, last = self._conditioned(h, before), self._links(), self.counted, self.entries - 1
 
-        def entry(i: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-            logits, x = state
+        def entry(i: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            logits, x, n = state
             p = last - i
-            on = (uniform[:, p] < nn.sigmoid(logits[:, p] / temperature)).astype(jnp.float32)
-            return logits + on[:, None] * links[p][None], x.at[:, p].set(on)
+            logit = logits[:, p] + counted[p][jnp.minimum(n, MOST)]
+            on = uniform[:, p] < nn.sigmoid(logit / temperature)
+            logits = logits + on[:, None] * links[p][None]
+            return logits, x.at[:, p].set(on.astype(jnp.float32)), n + on
 
-        return jax.lax.fori_loop(0, self.entries, entry, (logits, jnp.zeros_like(logits)))[1]
+        start = logits, jnp.zeros_like(logits), jnp.zeros(len(logits), jnp.int32)
+        return jax.lax.fori_loop(0, self.entries, entry, start)[1]
+
+    def _conditioned(self, h: Array, before: Array) -> Array:
+        return self.condition(h).astype(jnp.float32) + self.sustain(before).astype(jnp.float32)
 
     def _links(self) -> Array:
         """[q, p]: what entry q adds to the logit of entry p below it."""

@@ -53,6 +53,7 @@ class SliceModel(nn.Module):
         self.hidden_layer = Dense(2 * self.hidden, dtype=self.dtype)
         self.logits = Dense(self.pitches)
         self.direct = Dense(self.pitches, use_bias=False)
+        self.sustain = Dense(self.pitches, use_bias=False)
 
     def __call__(self, x: Array, length: Array, given: Array | None = None, *, train: bool) -> Bound:
         """length [B]: the slices that count. Rng stream `example`: noise by the example's place in the global batch."""
@@ -61,23 +62,26 @@ class SliceModel(nn.Module):
         return Bound(self.log_likelihood(z, d, x, train=train) * inside, kl * inside)
 
     def shuffled(self, x: Array, length: Array, given: Array | None = None) -> dict[str, Array]:
-        """log p(x | z) with each sequence's `own` latents, and with the `other` ones of its neighbour: sums [B] in nats
-        over the `slices` [B] that both have. What the latents are worth to the decoder."""
+        """log p(x | z) with each sequence's `own` latents, with the `other` ones of its neighbour, and with some of the
+        `prior`: sums [B] in nats over the `slices` [B] that both have. What the latents are worth to the decoder."""
         inside = (jnp.arange(x.shape[1])[None] < length[:, None]).astype(x.dtype)
         z, d, _ = self.infer(x, inside, given, train=False)
         both = inside * jnp.roll(inside, 1, axis=0)
-        of = [(self.log_likelihood(each, d, x, train=False) * both).sum(1) for each in (z, jnp.roll(z, 1, axis=0))]
-        return {"own": of[0], "other": of[1], "slices": both.sum(1)}
+        unseen, _, _ = self.infer(x, inside, given, train=False, blind=True)
+        latents = {"own": z, "other": jnp.roll(z, 1, axis=0), "prior": unseen}
+        of = {name: (self.log_likelihood(each, d, x, train=False) * both).sum(1) for name, each in latents.items()}
+        return of | {"slices": both.sum(1)}
 
     def log_likelihood(self, z: Array, d: Array, x: Array, *, train: bool) -> Array:
         """log p(x | z, what came before) [B, T], after the end too."""
-        logits = self.emit(z, d, train=train).astype(jnp.float32)
+        logits = self.emit(z, d, _before(x), train=train).astype(jnp.float32)
         return (x * logits - nn.softplus(logits)).sum(-1)
 
-    def infer(self, x: Array, inside: Array, given: Array | None = None, *, train: bool) -> tuple[Array, Array, Array]:
-        """(z of the posterior [B, T, Z], d [B, T, width], KL [B, T])."""
-        before = jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
-        before = self.dropped[0](before, train=train)
+    def infer(
+        self, x: Array, inside: Array, given: Array | None = None, *, train: bool, blind: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """(z of the posterior [B, T, Z], or if `blind` of the prior; d [B, T, width]; KL [B, T])."""
+        before = self.dropped[0](_before(x), train=train)
         d = self.dropped[1](self.forward(self._beside(before, given)), train=train)
         a = self.backward(jnp.concatenate([d, x], axis=-1) * inside[..., None])
         a = self.dropped[2](a, train=train)
@@ -90,6 +94,8 @@ class SliceModel(nn.Module):
             mu, logvar = of_prior(z, at[0])
             shift, log_ratio = of_posterior(z, at[1])
             log_ratio = log_ratio - NARROW
+            if blind:
+                shift, log_ratio = jnp.zeros_like(shift), jnp.zeros_like(log_ratio)
             z = mu + shift + jnp.exp(0.5 * (logvar + log_ratio)) * at[2]
             kl = 0.5 * jnp.sum(jnp.exp(log_ratio) + shift**2 * jnp.exp(-logvar) - 1 - log_ratio, axis=-1)
             return z, (z, kl)
@@ -99,14 +105,15 @@ class SliceModel(nn.Module):
         _, (z, kl) = jax.lax.scan(step, first, (prior, posterior, noise))
         return z.swapaxes(0, 1), d, kl.T
 
-    def emit(self, z: Array, d: Array, *, train: bool) -> Array:
-        """Logits [..., P] of slices with latents z [..., Z] after d [..., width].
+    def emit(self, z: Array, d: Array, before: Array, *, train: bool) -> Array:
+        """Logits [..., P] of slices with latents z [..., Z] after d [..., width], the last slice before being
+        `before` [..., P].
 
         The latents also reach them directly: behind the hidden layer alone they were not used (JSB, 1,500 steps: a KL
-        of 0.1 nats a slice).
+        of 0.1 nats a slice). So does the slice before: most of what sounds goes on.
         """
         h = nn.relu(self.hidden_layer(jnp.concatenate([z.astype(d.dtype), d], axis=-1)))
-        return self.logits(self.dropped[3](h, train=train)) + self.direct(z)
+        return self.logits(self.dropped[3](h, train=train)) + self.direct(z) + self.sustain(before)
 
     def sample(self, keys: Array, length: int, given: Array | None = None, temperature: float | Array = 1.0) -> Array:
         """x [N, length, P] of 0 and 1 from the prior, one for each key [N]; logits and the latents' standard deviations
@@ -122,7 +129,7 @@ class SliceModel(nn.Module):
             noise = jax.vmap(lambda key: jax.random.normal(key, (self.z_dim,)))(both[:, 0])
             mu, logvar = prior.step(z, prior.bind_inputs(d))
             z = mu + jnp.exp(0.5 * logvar) * noise * temperature
-            p = nn.sigmoid(emit(z, d, train=False).astype(jnp.float32) / temperature)
+            p = nn.sigmoid(emit(z, d, x, train=False).astype(jnp.float32) / temperature)
             drawn = jax.vmap(lambda key: jax.random.uniform(key, (self.pitches,)))(both[:, 1])
             x = (drawn < p).astype(jnp.float32)
             return (memory, z, x), x
@@ -165,3 +172,8 @@ class Transition(nn.Module):
         h = jnp.tanh(context + z @ self.of_latent) @ self.out
         mu, logvar = jnp.split(h, 2, axis=-1)
         return mu, logvar
+
+
+def _before(x: Array) -> Array:
+    """The slice before each of x [B, T, P]; before the first, nothing."""
+    return jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]

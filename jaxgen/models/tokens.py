@@ -70,14 +70,23 @@ class Generator(nn.Module):
         h = core.scan(core.start(len(tokens)), core.inputs(self.before(x, train=train)))
         return self._logits(self.after(h, train=train))
 
-    def sample(self, keys: Array, length: int, given: Given | None = None, temperature: float | Array = 1.0) -> Array:
-        """Tokens [N, length], one text for each key [N]; logits are divided by the temperature."""
+    def sample(
+        self,
+        keys: Array,
+        length: int,
+        given: Given | None = None,
+        temperature: float | Array = 1.0,
+        never: int = -1,
+    ) -> Array:
+        """Tokens [N, length], one text for each key [N]; logits are divided by the temperature. No text has the token
+        `never`."""
         core, told = self.cell.core(), self._told(given, len(keys))
         uniform = jax.vmap(lambda key: jax.random.uniform(key, (length,)))(keys)
 
         def step(carry: tuple[Memory, Array, Array], u: Array) -> tuple[tuple[Memory, Array, Array], Array]:
             memory, token, alive = carry
             memory, logits = self._next(core, memory, self.embed[token], told)
+            logits = logits.at[:, never].set(-jnp.inf) if never >= 0 else logits
             token = jnp.where(alive, draw(logits / temperature, u), 0)
             return (memory, token, alive & ((token != 0) | (not self.ends))), token
 
@@ -164,7 +173,7 @@ class Generator(nn.Module):
 
     def _logits(self, h: Array) -> Array:
         flat = h.reshape(-1, h.shape[-1]) @ self.kernel.astype(h.dtype)
-        return flat.reshape(*h.shape[:-1], -1).astype(jnp.float32) + self.bias
+        return (flat.astype(jnp.float32) + self.bias[None]).reshape(*h.shape[:-1], -1)
 
 
 class Critic(nn.Module):
@@ -225,15 +234,17 @@ def draw(logits: Array, uniform: Array, blocks: int = 16) -> Array:
     width = -(-size // blocks)
     padded = jnp.pad(logits, ((0, 0), (0, blocks * width - size)), constant_values=-jnp.inf)
     p = jnp.exp(padded - logits.max(-1, keepdims=True)).reshape(n, blocks, width)
-    ends = jnp.cumsum(p.sum(-1), axis=-1)
-    goal = uniform * ends[:, -1] * (1 - 1e-6)  # below the sum whatever is rounded
-    block = (ends <= goal[:, None]).sum(-1)
+    sums = p.sum(-1)
+    ends = jnp.cumsum(sums, axis=-1)
+    goal = (uniform * ends[:, -1] * (1 - 1e-6))[:, None]  # below the sum whatever is rounded
+    # Tokens that are impossible have no width, but rounding can put the goal into them, or behind a block's last one.
+    block = jnp.argmax((ends > goal) & (sums > 0), axis=-1)
     inside = jnp.take_along_axis(p, block[:, None, None], axis=1)[:, 0]
-    before = jnp.take_along_axis(ends, block[:, None], axis=1)[:, 0] - inside.sum(-1)
-    place = (jnp.cumsum(inside, axis=-1) + before[:, None] <= goal[:, None]).sum(-1)
-    # Rounding can put the goal behind the block's last token that is possible at all.
+    before = jnp.take_along_axis(ends - sums, block[:, None], axis=1)
+    hit = (jnp.cumsum(inside, axis=-1) + before > goal) & (inside > 0)
     last = width - 1 - jnp.argmax((inside > 0)[:, ::-1], axis=-1)
-    return (block * width + jnp.minimum(place, last)).astype(jnp.int32)
+    place = jnp.where(hit.any(-1), jnp.argmax(hit, axis=-1), last)
+    return (block * width + place).astype(jnp.int32)
 
 
 def _given(given: Given | None, name: str) -> Array:

@@ -48,6 +48,7 @@ class SequenceGAN:
     temperature: float = 0.01  # of the relaxation, at the end of `anneal`
     anneal: int = 1  # steps of the third phase over which it falls from 1, by equal factors (Nie et al. 2019, 3.2)
     rollouts: int = 8  # completions of each prefix, of REINFORCE
+    never: int = -1  # a token that `sample` never has: the unknown word; -1: none
     penalties: tuple[Penalty, ...] = ()
     penalty_weight: float = 1.0
     penalty_every: int = 1
@@ -105,7 +106,7 @@ def sample(
     state: State, keys: Array, game: SequenceGAN, given: Batch | None = None, temperature: Array | float = 1.0
 ) -> Array:
     """Texts [N, T] int32 of the averaged generator, one for each key [N]; `given` is what they go with, [N, ...]."""
-    return _evaluate(state, game, keys, game.length, given, method="sample", temperature=temperature)
+    return _evaluate(state, game, keys, game.length, given, method="sample", temperature=temperature, never=game.never)
 
 
 def log_likelihood(state: State, batch: Batch, game: SequenceGAN, temperature: Array | float = 1.0) -> Array:

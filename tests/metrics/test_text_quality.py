@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,7 @@ def test_near_copies_by_hand(sample, near):
 
 
 def jaccard_distance(a, b):
-    a, b = ({*text, *zip(text, text[1:], strict=False)} for text in (a, b))
+    a, b = ({*text, *itertools.pairwise(text)} for text in (a, b))
     return 1 - (len(a & b) / len(a | b) if a | b else 1)
 
 

@@ -12,6 +12,7 @@ from benchmarks.peers.torch import device, networks, residual, spade, unet
 from benchmarks.peers.torch.degrade import degradation
 from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.gan import GANStep
+from benchmarks.peers.torch.sequence import SequenceStep
 from benchmarks.peers.torch.translate import PairedStep, UnpairedStep
 from benchmarks.peers.torch.vae import VAEStep
 from benchmarks.protocol import Job
@@ -177,4 +178,6 @@ def sources(n: int, shape: Sequence[int]) -> np.ndarray:
     return 1 - 2 * np.random.default_rng(1).random((n, *shape)) ** 4
 
 
-build = TorchStep
+def build(job: Job) -> Any:
+    """Of images here, of sequences there."""
+    return SequenceStep(job) if job["config"]["game"]["type"].endswith("Sequence") else TorchStep(job)

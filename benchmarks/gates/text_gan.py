@@ -1,0 +1,250 @@
+"""Gate 3: text without a prompt, against the same generator trained by maximum likelihood alone.
+
+Two benchmarks. The oracle, at a vocabulary of 500 and with its own measured floor: the pair NLL_oracle, NLL_test as a
+curve over the sharpness alpha. Captions: BLEU against the test captions at equal self-BLEU, over the same curve. What
+ties with maximum likelihood or loses to it is reported so, and misses the gate.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import gates, oracle, texts
+from benchmarks.gates import Part, Row, Verdict, above
+from jaxgen import assemble
+from jaxgen.latent import numbered_keys
+from jaxgen.metrics import bleu, text_quality
+from jaxgen.trained import Trained, load
+
+DATA = "text"
+VOCABULARY = 500
+ORACLE_SEED = 0
+TRAINING_TEXTS = 10_000
+SHARPNESS = {
+    "oracle": (0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5),
+    "captions": (0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0),
+}
+"""alpha: the reciprocal of the temperature."""
+SAMPLES = 2000
+ORDERS = (2, 3, 4, 5)
+# Texygen's own rows for these captions, its MLE first: BLEU against its test set, self-BLEU; not measured here.
+PUBLISHED = {
+    "Texygen MLE": ((0.731, 0.497, 0.305, 0.189), (0.916, 0.769, 0.583, 0.408)),
+    "Texygen SeqGAN": ((0.745, 0.498, 0.294, 0.180), (0.950, 0.840, 0.670, 0.489)),
+}
+Curve = list[dict[str, float]]
+
+
+def measure(seed: int, data: Path, workdir: Path) -> Verdict:
+    """Trains `text_gan_oracle` and its maximum-likelihood twin, and `text_gan_captions`, whose twin is its own
+    checkpoint at the end of the first phase or later, whichever is best; judges the last checkpoints."""
+    ours, parts, impostors, others, facts = {}, [], {}, {}, {}
+    for part in (_oracle(seed, workdir), _captions(seed, data, workdir)):
+        ours |= part.ours
+        parts += part.parts
+        impostors |= part.impostors
+        others |= part.others
+        facts |= part.facts
+    return Verdict(ours, tuple(parts), impostors, others, facts)
+
+
+def _oracle(seed: int, workdir: Path) -> Verdict:
+    teller = oracle.random(VOCABULARY, ORACLE_SEED)
+    file, test = texts_of(teller, workdir, seed)
+    floor = float(oracle.nll(teller, test).mean())
+    curves, steps, minutes = {}, {}, {}
+    for name in ("text_gan_oracle_mle", "text_gan_oracle"):
+        cfg = gates.config(name, file, seed)
+        _, minutes[name] = gates.trained(cfg, workdir / name)
+        run = load(workdir / name)
+        steps[name], curves[name] = run.step, oracle_curve(run, teller, test)
+    likely, curve = curves.values()
+    bar = min(likely, key=lambda point: point["nll_test"])
+    deviation = _deviation("mle_nll_oracle", seed, bar["nll_oracle"])
+    best = _sharpest(curve, bar["nll_test"])
+    ours = {"mle_nll_test": bar["nll_test"], "mle_nll_oracle": bar["nll_oracle"], "deviation": deviation} | _gain(
+        best, bar
+    )
+    return Verdict(
+        ours=ours,
+        parts=(
+            Part(
+                "oracle: at NLL_test <= the MLE's, NLL_oracle lower by more than two seed deviations",
+                "oracle_gain",
+                low=above(2 * deviation),
+            ),
+        ),
+        impostors={
+            "MLE, sharpened": _gain(_sharpest(likely[likely.index(bar) + 1 :], bar["nll_test"]), bar),
+            "collapsed": _collapsed(teller, test, bar),
+        },
+        others={"the oracle": {"nll_oracle": floor, "nll_test": floor}},
+        facts={
+            "oracle": f"LSTM of N(0, 1) parameters, vocabulary {VOCABULARY}, seed {ORACLE_SEED}; floor {floor:.4f}",
+            "oracle_texts": oracle.TEXTS,
+            "oracle_curves": curves,
+            "oracle_steps": steps,
+            "oracle_minutes": minutes,
+        },
+    )
+
+
+def texts_of(teller: oracle.Oracle, workdir: Path, seed: int) -> tuple[Path, np.ndarray]:
+    """(a file of `train` and `test` texts of the oracle, the test texts): the same for every seed."""
+    path = workdir / "oracle.npz"
+    if not path.exists():
+        keys = numbered_keys(jax.random.key(ORACLE_SEED + 1), TRAINING_TEXTS + oracle.TEXTS)
+        told = np.asarray(oracle.sample(teller, keys))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, train=told[:TRAINING_TEXTS], test=told[TRAINING_TEXTS:])
+    with np.load(path) as file:
+        return path, file["test"]
+
+
+def oracle_curve(run: Trained, teller: oracle.Oracle, test: np.ndarray) -> Curve:
+    """For each sharpness: what the oracle says of the run's texts, and the run of the oracle's, in nats a token."""
+    found = []
+    for alpha in SHARPNESS["oracle"]:
+        made = run.sequences(oracle.TEXTS, seed=0, temperature=1 / alpha)
+        nll_test = -float(run.log_likelihood({"tokens": test}, 1 / alpha).mean(dtype=np.float64))
+        nll_oracle = float(np.asarray(oracle.nll(teller, made)).mean(dtype=np.float64))
+        found.append({"alpha": alpha, "nll_test": nll_test, "nll_oracle": nll_oracle})
+    return found
+
+
+def _sharpest(curve: Sequence[Mapping[str, float]], most: float) -> Mapping[str, float] | None:
+    """The point of the lowest NLL_oracle among those whose NLL_test is at most so much; between two points of the
+    curve, where it crosses, a straight line."""
+    inside = [dict(point) for point in curve if point["nll_test"] <= most]
+    for a, b in itertools.pairwise(curve):
+        low, high = sorted((a, b), key=lambda point: point["nll_test"])
+        if low["nll_test"] <= most < high["nll_test"]:
+            t = (most - low["nll_test"]) / (high["nll_test"] - low["nll_test"])
+            inside.append({name: (1 - t) * low[name] + t * high[name] for name in low})
+    return min(inside, key=lambda point: point["nll_oracle"]) if inside else None
+
+
+def _gain(best: Mapping[str, float] | None, bar: Mapping[str, float]) -> dict[str, float]:
+    """What a curve's best point is ahead of the MLE's; nothing to show where it has none."""
+    if best is None:
+        return {}
+    return {**best, "oracle_gain": bar["nll_oracle"] - best["nll_oracle"]}
+
+
+def _collapsed(teller: oracle.Oracle, test: np.ndarray, bar: Mapping[str, float]) -> dict[str, float]:
+    """The likeliest of the test texts told again and again, by a model that gives each of its tokens .999."""
+    each = np.asarray(oracle.nll(teller, test))
+    best = test[each.argmin()]
+    nll_test = float(-np.log(np.where(test == best, 0.999, 0.001 / (VOCABULARY - 1))).mean())
+    return {"nll_test": nll_test, "nll_oracle": float(each.min())} | (
+        {"oracle_gain": bar["nll_oracle"] - float(each.min())} if nll_test <= bar["nll_test"] else {}
+    )
+
+
+def _deviation(column: str, seed: int, ours: float) -> float:
+    """The standard deviation of the MLE's number over the seeds measured so far; infinite where this is the first."""
+    from benchmarks.quality import earlier_seeds
+
+    values = [row[column] for row in earlier_seeds("text_gan", seed) if column in row]
+    return float(np.std([*values, ours], ddof=1)) if values else float("inf")
+
+
+def _captions(seed: int, data: Path, workdir: Path) -> Verdict:
+    folder = texts.captions(data.parent, workdir / "captions")
+    cfg = gates.config("text_gan_captions", folder, seed)
+    kept, minutes = gates.trained(cfg, workdir / "text_gan_captions")
+    run = load(workdir / "text_gan_captions")
+    domain = assemble.domain(cfg)
+    train, heldout = (domain.load(cfg, split)["tokens"] for split in ("train", "test"))
+    references = bleu.References(heldout)
+    pretrain = cfg.game.pretrain  # type: ignore[union-attr]
+    likely = load(workdir / "text_gan_captions", pretrain)
+    curves = {"ours": caption_curve(run, references, heldout), "mle": caption_curve(likely, references, heldout)}
+    gains = {f"bleu_{n}_gain": equal_diversity(curves["ours"], curves["mle"], n) for n in ORDERS}
+    at_one = next(point for point in curves["ours"] if point["alpha"] == 1)
+    made = run.sequences(SAMPLES, seed=0)
+    nearest = text_quality.memorisation(made, train, heldout[:SAMPLES])
+    halves = text_quality.memorisation(heldout[SAMPLES : 2 * SAMPLES], train, heldout[:SAMPLES])
+    impostors = _impostors(train, heldout, curves["mle"], references)
+    return Verdict(
+        ours=gains | nearest | {f"bleu_{n}": at_one[f"bleu_{n}"] for n in ORDERS},
+        parts=(
+            *(
+                Part(f"captions: BLEU-{n} above the MLE's at equal self-BLEU-{n}", f"bleu_{n}_gain", low=above(0))
+                for n in ORDERS
+            ),
+            Part(
+                "captions: memorisation AUC within 0.1 of unseen captions'",
+                "memorisation_auc",
+                low=halves["memorisation_auc"] - 0.1,
+                high=halves["memorisation_auc"] + 0.1,
+            ),
+        ),
+        impostors=impostors,
+        others={"unseen captions": _scores(heldout[:SAMPLES], bleu.References(heldout[SAMPLES:])) | halves}
+        | {f"MLE, alpha {p['alpha']}": p for p in curves["mle"]}
+        | {f"ours, alpha {p['alpha']}": p for p in curves["ours"]}
+        | {name: _published(*of) for name, of in PUBLISHED.items()},
+        facts={
+            "captions": "10,000 for training, 10,000 references, 2,000 samples",
+            "captions_curves": curves,
+            "captions_steps": {"mle": pretrain, "ours": run.step, "kept": kept},
+            "captions_minutes": minutes,
+        },
+    )
+
+
+def caption_curve(run: Trained, references: bleu.References, heldout: np.ndarray) -> Curve:
+    """For each sharpness BLEU and self-BLEU of 2,000 texts, and nats a token of the held-out ones."""
+    found = []
+    for alpha in SHARPNESS["captions"]:
+        made = run.sequences(SAMPLES, seed=0, temperature=1 / alpha)
+        found.append({"alpha": alpha} | _scores(made, references))
+    log_p = run.log_likelihood({"tokens": heldout})
+    for point in found:
+        point["nll"] = -float(log_p.sum(dtype=np.float64) / (log_p != 0).sum())
+    return found
+
+
+def equal_diversity(ours: Curve, likely: Curve, n: int) -> float:
+    """Mean of ours less the MLE's BLEU-n where self-BLEU-n is the same: at each point of our curve that lies within
+    the MLE's, of which the BLEU is read off by straight lines."""
+    x, y = (np.array([point[f"{name}_{n}"] for point in likely]) for name in ("self_bleu", "bleu"))
+    inside = [point for point in ours if x.min() <= point[f"self_bleu_{n}"] <= x.max()]
+    order = np.argsort(x)
+    gains = [p[f"bleu_{n}"] - float(np.interp(p[f"self_bleu_{n}"], x[order], y[order])) for p in inside]
+    return float(np.mean(gains)) if gains else float("nan")
+
+
+def _impostors(train: np.ndarray, heldout: np.ndarray, likely: Curve, references: bleu.References) -> dict[str, Row]:
+    """Words by their frequency alone; one good text again and again; training texts as they are."""
+    rng = np.random.default_rng(0)
+    words = train[train > 0]
+    drawn = rng.choice(words, (SAMPLES, train.shape[1]))
+    lengths = (train > 0).sum(1)[rng.integers(len(train), size=SAMPLES)]
+    marginal = np.where(np.arange(train.shape[1]) < lengths[:, None], drawn, 0)
+    copied = train[rng.permutation(len(train))[:SAMPLES]]
+    sets = {"marginal": marginal, "collapsed": np.repeat(copied[:4], SAMPLES // 4, axis=0), "memoriser": copied}
+    rows = {}
+    for name, tokens in sets.items():
+        point = _scores(tokens, references)
+        gains = {f"bleu_{n}_gain": equal_diversity([point], likely, n) for n in ORDERS}
+        # What lies beyond the MLE's curve has no gain to show.
+        shown = {k: v for k, v in gains.items() if np.isfinite(v)}
+        rows[name] = point | shown | text_quality.memorisation(tokens, train, heldout[:SAMPLES])
+    return rows
+
+
+def _scores(tokens: np.ndarray, references: bleu.References) -> dict[str, float]:
+    return {f"bleu_{n}": bleu.bleu(tokens, references, n) for n in ORDERS} | {
+        f"self_bleu_{n}": bleu.self_bleu(tokens, n) for n in ORDERS
+    }
+
+
+def _published(of: Sequence[float], own: Sequence[float]) -> dict[str, Any]:
+    named = zip(ORDERS, of, own, strict=True)
+    return {k: v for n, a, b in named for k, v in ((f"bleu_{n}", a), (f"self_bleu_{n}", b))}
