@@ -59,7 +59,7 @@ def test_a_training_step(case):
     """
     config = dataclasses.replace(case.config, batch=8, parallel="single")
     game, init, train_step = article(config) if case.kind == "article" else assemble.build(config)
-    names = ("gen_tx", "disc_tx") if hasattr(game, "gen_tx") else ("tx",)
+    names = [f.name for f in dataclasses.fields(game) if f.name in ("tx", "gen_tx", "disc_tx", "likelihood_tx")]
     game = dataclasses.replace(game, **dict.fromkeys(names, optax.sgd(1e-3)))
     batch = examples(config, 8)
 

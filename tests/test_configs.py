@@ -11,7 +11,17 @@ import pytest
 
 from jaxgen import assemble
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.config import Config, Residual, UNet, from_dict, to_dict
+from jaxgen.config import (
+    AdversarialSequence,
+    Config,
+    PassageVAE,
+    Recurrent,
+    Residual,
+    SliceVAE,
+    UNet,
+    from_dict,
+    to_dict,
+)
 from jaxgen.data import synthetic
 from jaxgen.train import check_loop
 
@@ -32,7 +42,7 @@ def shrunk(config):
             sizes[f.name] = tuple(min(n, 1) for n in value)
         elif isinstance(value, tuple):
             sizes[f.name] = tuple(min(size, 8) for size in value)
-        elif f.name in ("z_dim", "width", "hidden"):
+        elif f.name in ("z_dim", "width", "hidden", "encoder", "decoder", "conductor", "embedding", "critic_embedding"):
             sizes[f.name] = min(value, 8)
     shape = config.shape
     if isinstance(config.model, Residual) and (extra := len(config.model.gen) - 3) > 0:
@@ -42,16 +52,35 @@ def shrunk(config):
     if isinstance(config.model, UNet):  # two, as these have more
         sizes |= {name: sizes[name][-2:] for name in ("gen", "disc")}
         shape = (16 * config.model.patch, 16 * config.model.patch, shape[2])
+    game = config.game
+    if isinstance(config.model, SliceVAE | PassageVAE):
+        shape = (2 * getattr(config.model, "every", 4), shape[1])
+    if isinstance(config.model, Recurrent):
+        sizes |= {"vocabulary": 20, "heads": min(config.model.heads, 2)}
+        shape = tuple(len(config.model.critic) + 1 for _ in shape)
+    if isinstance(game, AdversarialSequence):  # a step of likelihood, then one of both players
+        game = dataclasses.replace(game, pretrain=1, critic_pretrain=0)
     model = dataclasses.replace(config.model, **sizes)
-    return dataclasses.replace(config, model=model, shape=shape, batch=8 * getattr(config.game, "critic_steps", 1))
+    batch = 8 * getattr(config.game, "critic_steps", 1)
+    return dataclasses.replace(config, model=model, game=game, shape=shape, batch=batch)
 
 
 def synthetic_raw(config, n):
     """What the config's data would hold."""
+    if assemble.domain(config).raw:
+        return {name: synthetic_array(name, a, config) for name, a in assemble.example_raw(config, n).items()}
     raw = synthetic.images(config.shape, n, max(getattr(config.game, "classes", 0), 2))
     if source := assemble.domain(config).source(config):
         raw["source"] = np.random.default_rng(0).integers(0, 8, (n, *source), dtype=np.uint8)  # pixels, or few kinds
     return raw
+
+
+def synthetic_array(name, a, config):
+    """In the shape and of the type of `a`: what an array of a sequence by this name may hold."""
+    rng = np.random.default_rng(0)
+    below = {"roll": 2, "label": max(getattr(config.game, "classes", 0), 1), "length": config.shape[0] + 1}
+    most = below[name] if name in below else config.model.vocabulary
+    return rng.integers(name == "length", most, a.shape).astype(a.dtype)
 
 
 def size(tree):

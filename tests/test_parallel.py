@@ -17,7 +17,7 @@ from jaxgen.assemble import build
 from jaxgen.augment import augmentation
 from jaxgen.config import MLP, Adversarial, Config
 from jaxgen.errors import UserError
-from jaxgen.losses.adversarial import least_squares, nonsaturating, relativistic
+from jaxgen.losses.adversarial import least_squares, nonsaturating
 from jaxgen.losses.elbo import bernoulli
 from jaxgen.losses.penalties import r1, r2
 from jaxgen.models import conv, mlp, passages, residual, slices, tokens, vae
@@ -91,13 +91,13 @@ def gumbel_gan(axis_name):
     disc = tokens.Critic(V, 4, (3, 3), dropout=0.3, classes=2, axis_name=axis_name)
     rules = {"pretrain": 6, "critic_pretrain": 3, "mle": 0.3, "temperature": 0.5, "anneal": 4}
     penalty = {"penalties": (r1,), "penalty_every": 4}
-    return sequence_gan.SequenceGAN(gen, disc, relativistic, *(optax.sgd(0.1),) * 3, T, **rules, **penalty)
+    return sequence_gan.SequenceGAN(gen, disc, nonsaturating, *(optax.sgd(0.1),) * 3, T, **rules, **penalty)
 
 
 @cache
 def reinforce_gan(axis_name):
-    """Prompts, a relational memory, the advantage over the average of all devices' texts."""
-    gen = tokens.Generator(V, 4, 4, core="memory", dropout=0.3, prompted=True, axis_name=axis_name)
+    """Prompts, the advantage over the average of all devices' texts."""
+    gen = tokens.Generator(V, 4, 4, dropout=0.3, prompted=True, axis_name=axis_name)
     disc = tokens.Critic(V, 4, (3, 3), dropout=0.3, prompted=True, axis_name=axis_name)
     rules = {"pretrain": 4, "critic_pretrain": 2, "estimator": "reinforce", "rollouts": 2}
     return sequence_gan.SequenceGAN(gen, disc, nonsaturating, *(optax.sgd(0.1),) * 3, T, **rules)
@@ -121,7 +121,22 @@ GAMES = {
     "reinforce_gan": (reinforce_gan, sequence_gan),
     "small_gan": (small_gan, gan),
 }
+SEQUENCES = [name for name, (_, module) in GAMES.items() if module in (sequence_vae, sequence_gan)]
 every_game = pytest.mark.parametrize("name", [name for name in GAMES if name != "small_gan"])
+
+
+@pytest.fixture(autouse=True)
+def compiled_quickly_where_it_takes_long(request):
+    """Games of sequences: three phases, scans and their gradients, for 20 steps."""
+    quickly = getattr(request.node, "callspec", None) and request.node.callspec.params.get("name") in SEQUENCES
+    jax.config.update("jax_disable_most_optimizations", bool(quickly))
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def fed(name):
+    """What the game takes of the feed."""
+    return {key: a for key, a in FEED.items() if key != "given" or name == "slice_vae"}
 
 
 def fetch(resident, one):
@@ -133,7 +148,7 @@ def fetch(resident, one):
 def first(name):
     """A new state as NumPy arrays, its key as numbers."""
     make, module = GAMES[name]
-    batch = {key: jnp.zeros_like(a[0, :1]) for key, a in FEED.items()}
+    batch = {key: jnp.zeros_like(a[0, :1]) for key, a in fed(name).items()}
     return numbers(jax.jit(partial(module.init, game=make(None)))(jax.random.key(0), batch))
 
 
@@ -148,7 +163,7 @@ def play(name, mode, n_devices, calls=1):
     where = layout(mode, B, jax.devices()[:n_devices])
     state, resident = replicate(start(name), where), replicate(jnp.zeros(()), where)
     each = STEPS // calls
-    parts = [split({name: a[i * each : (i + 1) * each] for name, a in FEED.items()}, where) for i in range(calls)]
+    parts = [split({key: a[i * each : (i + 1) * each] for key, a in fed(name).items()}, where) for i in range(calls)]
     step = partial(module.train_step, game=make(where.axis_name))
     run = compile_call(step, fetch, where, state, resident, parts[0])
     metrics = []

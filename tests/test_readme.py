@@ -17,6 +17,8 @@ from jaxgen.data import synthetic
 from jaxgen.levels import text
 from jaxgen.levels.palette import picture_from_map
 from jaxgen.levels.tiles import TILESETS
+from jaxgen.music import midi
+from jaxgen.music.roll import from_pitches
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -120,7 +122,14 @@ def data_in(folder):
     Image.fromarray(photo).save(folder / "photo.png")
     Image.fromarray(np.pad(np.full((9, 20), 255, np.uint8), ((10, 18), (10, 21)))).save(folder / "mask.png")
     Image.fromarray(picture_from_map(rng.integers(0, 10, (6, 9), np.uint8))).save(folder / "my_map.png")
+    tunes = [f"{name}.mid" for name in ("mine", "yours", "tune", *(f"midi/{i}" for i in range(12)))]
+    for place, file in enumerate(folder / name for name in tunes):
+        midi.write(file, from_pitches([[48 + place, 55 + place, 64 + (place + t) % 5] for t in range(80)]), grid=4)
+    small = ["--model.width", "16", "--model.vocabulary", "500", "--game.pretrain", "4", "--game.critic-pretrain", "2"]
     return {
+        "music_vae": ["--data", "midi", "--model.encoder", "8", "--model.decoder", "8"],
+        "music_vae_accompaniment": ["--data", "midi", "--model.width", "8"],
+        **dict.fromkeys(("text_gan", "nlp_gan", "nlg_gan"), small),
         "face_gan": ["--data", "images.npz", "--shape", "16", "16", "1"],
         "medical_gan": ["--data", "tissue.npz", "--shape", "16", "16", "3"],
         "level_gan": ["--data", "maps"],

@@ -153,6 +153,25 @@ def test_what_it_may_not_change(tmp_path):
         assert part in str(error.value)
 
 
+def test_files_that_are_kept(tmp_path, monkeypatch):
+    run_directory.write_kept(tmp_path, {"words.json": '["\u00e4", "b"]', "other.txt": "1"})
+    assert sorted(os.listdir(tmp_path)) == ["other.txt", "words.json"]
+    assert json.loads(run_directory.read_kept(tmp_path, "words.json")) == ["\u00e4", "b"]
+    run_directory.write_kept(tmp_path, {"words.json": "[]"})
+    assert json.loads(run_directory.read_kept(tmp_path, "words.json")) == []
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    run_directory.write_kept(tmp_path, {"words.json": "[1]"})
+    assert json.loads(run_directory.read_kept(tmp_path, "words.json")) == []
+
+
+def test_files_that_are_kept_but_gone_or_damaged(tmp_path):
+    with pytest.raises(UserError, match=r"words\.json cannot be read .*Go on with the run, which writes it"):
+        run_directory.read_kept(tmp_path, "words.json")
+    (tmp_path / "words.json").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(UserError, match=r"words\.json cannot be read"):
+        run_directory.read_kept(tmp_path, "words.json")
+
+
 def test_paths():
     assert str(run_directory.checkpoints("gs://b/run")) == "gs://b/run/checkpoints"
     assert str(run_directory.samples("/x")) == "/x/samples"

@@ -33,7 +33,7 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     ours = dict(likelihood(run, heldout, "slices"))
     kept = {run.step: ours} | {step: dict(likelihood(load(workdir, step), heldout, "slices")) for step in steps[:-1]}
     best = min(kept, key=lambda step: float(kept[step]["bound"]))
-    real, _ = music.windows(pieces["test"], PASSAGE, PASSAGE)
+    real = _passages(pieces["test"])
     made = (run.sequences(len(real), seed=0)[:, :PASSAGE] > 0.5).astype(np.uint8)
     ours |= compare(made, real) | {"copied": nearest_copy(made, pieces["train"])}
     return Verdict(
@@ -85,8 +85,8 @@ def kernel_density(pieces: dict[str, list[np.ndarray]]) -> float:
 
     def nll(x: np.ndarray, share: float) -> float:
         p = (1 - share) * slices + share * mean
-        logs = [x @ np.log(p).T + (1 - x) @ np.log1p(-p).T]
-        return float(-logsumexp(logs[0] + np.log(counts / counts.sum()), axis=1).mean())
+        logs = x @ np.log(p).T + (1 - x) @ np.log1p(-p).T
+        return float(-np.asarray(logsumexp(logs + np.log(counts / counts.sum()), axis=1)).mean())
 
     valid = np.concatenate(pieces["validation"])
     share = min((0.05, 0.1, 0.2, 0.3, 0.5, 0.7), key=lambda share: nll(valid, share))
@@ -95,8 +95,14 @@ def kernel_density(pieces: dict[str, list[np.ndarray]]) -> float:
 
 def _alike(pieces: Sequence[np.ndarray], real: np.ndarray, train: Sequence[np.ndarray]) -> Row:
     """What training passages come to in the place of samples."""
-    some, _ = music.windows(pieces[1::2], PASSAGE, PASSAGE)
-    return compare(some[: len(real)], real) | {"copied": nearest_copy(some[: len(real)], train)}
+    some = _passages(pieces[1::2])[: len(real)]
+    return compare(some, real) | {"copied": nearest_copy(some, train)}
+
+
+def _passages(pieces: Sequence[np.ndarray]) -> np.ndarray:
+    """Whole ones: what fills up others would count as silence."""
+    rolls, lengths = music.windows(pieces, PASSAGE, PASSAGE)
+    return rolls[lengths == PASSAGE]
 
 
 def _shares(x: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:

@@ -22,7 +22,8 @@ def read(data: str, split: str, length: int, vocabulary: int) -> np.ndarray:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             tokens = np.asarray(file["train" if split == "train" else "test"])
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    # TypeError: a .npy file, which is an array and no file of them.
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"Cannot read {path} ({error}). It must be an .npz of plain arrays, `train` and `test`."
         ) from error

@@ -14,6 +14,7 @@ from jaxgen.config import AdversarialSequence, Config, Recurrent
 from jaxgen.domains import Found, Pictures, Raw, SampleOptions, Source
 from jaxgen.errors import UserError
 from jaxgen.metrics import bleu, text_quality
+from jaxgen.metrics.tokens import lengths as lengths_of
 from jaxgen.models import tokens
 from jaxgen.text import vocabulary
 from jaxgen.text.vocabulary import Vocabulary
@@ -42,9 +43,12 @@ def networks(
         raise UserError(f"The domain {cfg.domain!r} has no model {type(model).__name__}; choose Recurrent.")
     if not isinstance(rules, AdversarialSequence):
         raise UserError(f"Text is played by AdversarialSequence, not {type(rules).__name__}.")
-    length = lengths(cfg)[0]
-    if length < len(model.critic) + 1:
-        raise UserError(f"Texts of {length} tokens are too short for a critic of spans up to {len(model.critic) + 1}.")
+    shortest, span = min(lengths(cfg)) if prompted else lengths(cfg)[0], len(model.critic) + 1
+    if not model.critic or shortest < span:
+        raise UserError(
+            f"--shape {shortest} is too short for a critic of spans of 2 to {span} tokens; --model.critic takes channels "
+            "for one span and more."
+        )
     if model.core == "memory" and model.width % model.heads:
         raise UserError(f"--model.width {model.width} can't be shared among {model.heads} heads.")
     dtype = "bfloat16" if cfg.precision == "bf16" else None
@@ -85,9 +89,16 @@ def lengths(cfg: Config) -> tuple[int, int]:
 
 
 def of_texts(cfg: Config, texts: Sequence[str]) -> Vocabulary:
-    """The vocabulary of the config's size and level that training texts give."""
+    """The vocabulary of the config's size and level that training texts give. Raises `UserError` where they have fewer
+    words: the generator would write numbers that stand for none."""
     assert isinstance(cfg.model, Recurrent)
-    return vocabulary.build(texts, cfg.model.vocabulary, cfg.model.level)
+    found = vocabulary.build(texts, cfg.model.vocabulary, cfg.model.level)
+    if found.size < cfg.model.vocabulary:
+        raise UserError(
+            f"The training texts have {len(found.words)} different {found.level}s, with the end and the unknown "
+            f"{found.size}; use --model.vocabulary {found.size}, or less."
+        )
+    return found
 
 
 def kept(of: Vocabulary, names: Sequence[str] = ()) -> dict[str, str]:
@@ -134,8 +145,8 @@ def write_lines(path: epath.Path, lines: Sequence[str]) -> epath.Path:
 def check_out(options: TextOptions, folder: epath.Path) -> epath.Path:
     """Where texts are written to. Raises `UserError` for an ending that says nothing, or a temperature out of range."""
     path = epath.Path(options.out or folder / f"seed-{options.seed}.txt")
-    if path.suffix not in (".txt", ".npz"):
-        raise UserError(f"--out {path} must end in .txt (one text a line) or .npz (tokens).")
+    if path.suffix not in (".txt", ".npz") or path.is_dir():
+        raise UserError(f"--out {path} must be a file that ends in .txt (one text a line) or .npz (tokens).")
     if not 0.05 <= options.temperature <= 5:
         raise UserError(f"--temperature must be 0.05 to 5, not {options.temperature}.")
     return path
@@ -150,11 +161,15 @@ def written(made: np.ndarray, lines: Sequence[str], path: epath.Path) -> list[ep
     return [write_lines(path, lines)]
 
 
-def nll(run: Source, batch: Raw) -> float:
-    """Nats a token of held-out texts, their ends among the tokens."""
-    log_p = run.log_likelihood(batch)
-    counted = log_p != 0
-    return -float(log_p.sum(dtype=np.float64) / counted.sum())
+def nll(run: Source, batch: Raw, ends: bool = True) -> float:
+    """Nats a token of held-out texts, their ends among the tokens where they have any."""
+    tokens = batch["tokens"]
+    return -float(run.log_likelihood(batch).sum(dtype=np.float64) / (counted(tokens) if ends else tokens.size))
+
+
+def counted(tokens: np.ndarray) -> int:
+    """How many tokens the texts [N, T] have, their ends among them."""
+    return int(np.minimum(lengths_of(tokens) + 1, tokens.shape[1]).sum())
 
 
 def quality(samples: np.ndarray, train: Raw, heldout: Raw) -> Found:

@@ -4,6 +4,7 @@ Slices have a latent each: for the bound, and for whole pieces. Passages have on
 and what lies between two pieces. Accompaniment is the other voices to a soprano.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,9 +25,10 @@ from jaxgen.metrics import music_quality
 from jaxgen.models.passages import PassageModel
 from jaxgen.models.slices import SliceModel
 from jaxgen.music import midi, picture, sound
-from jaxgen.music.roll import PITCHES, top_voice
+from jaxgen.music.roll import LOWEST, PITCHES, top_voice
 from jaxgen.types import Array, Batch, Split
 
+KEPT = "music.json"
 HOPS = 4
 """Into so many parts a passage is shifted to make the next one of the training data."""
 BPM = 90
@@ -125,10 +127,15 @@ def to_raw(x: Array | np.ndarray) -> np.ndarray:
     return (np.asarray(x) > 0.5).astype(np.uint8)
 
 
-def write(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
+def kept(cfg: Config) -> dict[str, str]:
+    """What whoever reads the rolls of a run needs to know."""
+    return {KEPT: json.dumps({"grid": _grid(cfg), "lowest": LOWEST})}
+
+
+def write(pictures: Pictures, stem: epath.Path, kept: Mapping[str, str]) -> list[epath.Path]:
     """A picture with a row for each piece (samples; originals beside reconstructions; interpolations), and the first
-    sample as a MIDI file and as sound."""
-    grid = 4  # of the lines in the picture
+    sample as a MIDI file."""
+    grid = json.loads(kept[KEPT])["grid"]
     made = to_raw(pictures["samples"])
     if "given" in pictures:
         made = np.maximum(made, to_raw(pictures["given"]))
@@ -287,6 +294,7 @@ def _domain(kind: str, options: type[MusicOptions]) -> Domain:
         options,
         bound(sample, kind=kind),
         raw=raw,
+        kept=kept,
     )
 
 

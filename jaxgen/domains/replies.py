@@ -13,6 +13,7 @@ from jaxgen.domains import Domain, Found, Raw, Source, _text
 from jaxgen.domains._text import KEPT, MOST_SAMPLES, TextOptions
 from jaxgen.errors import UserError
 from jaxgen.metrics import matcher
+from jaxgen.text import vocabulary
 from jaxgen.text.vocabulary import Vocabulary
 from jaxgen.types import Split
 
@@ -57,11 +58,23 @@ def judged(run: Source, train: Raw, heldout: Raw, samples: np.ndarray) -> Found:
     """What `matcher.fit` says of `samples` [N, T], replies to the held-out prompts, by a matcher trained on real pairs;
     `..._inside` by one that does not see the words on either side of the junction."""
     of, _ = _text.read_kept(run.kept(KEPT))
-    real, ours = _pairs(of, heldout["prompt"], heldout["tokens"]), _pairs(of, heldout["prompt"], samples)
+    return said(matchers(of, train), of, heldout, samples)
+
+
+def matchers(of: Vocabulary, train: Raw) -> tuple[matcher.Matcher, matcher.Matcher]:
+    """Trained on real pairs: one that sees all of them, one that does not see the words at the junction."""
     known = _pairs(of, train["prompt"], train["tokens"])
-    found: Found = dict(matcher.fit(matcher.matcher(known), ours, real))
-    inner = matcher.fit(matcher.matcher(known, junction=False), ours, real)
-    return found | {f"{name}_inside": inner[name] for name in ("matcher_auc", "generated_auc")}
+    return matcher.matcher(known), matcher.matcher(known, junction=False)
+
+
+def said(
+    judges: tuple[matcher.Matcher, matcher.Matcher], of: Vocabulary, heldout: Raw, samples: np.ndarray
+) -> dict[str, float]:
+    """`matcher.fit` by the first of the judges, and by the second as `..._inside`."""
+    real, ours = _pairs(of, heldout["prompt"], heldout["tokens"]), _pairs(of, heldout["prompt"], samples)
+    inner = matcher.fit(judges[1], ours, real)
+    inside = {f"{name}_inside": inner[name] for name in ("matcher_auc", "generated_auc")}
+    return matcher.fit(judges[0], ours, real) | inside
 
 
 def sample(run: Source, options: ReplyOptions, folder: epath.Path) -> list[epath.Path]:
@@ -72,7 +85,8 @@ def sample(run: Source, options: ReplyOptions, folder: epath.Path) -> list[epath
         held = run.examples()["prompt"]
         prompt = held[np.arange(options.num) % len(held)]
     else:
-        prompt = np.repeat(_asked(options.prompt, of, run.examples()["prompt"].shape[1])[None], options.num, axis=0)
+        asked = _asked(options.prompt, of, _text.lengths(run.config)[1])
+        prompt = np.repeat(asked[None], options.num, axis=0)
     made = run.sequences(options.num, options.seed, {"prompt": prompt}, options.temperature)
     lines = [f"{a} | {b}" for a, b in zip(of.decode(prompt), of.decode(made), strict=True)]
     return _text.written(made, lines, path)
@@ -87,19 +101,19 @@ def _asked(prompt: str, of: Vocabulary, room: int) -> np.ndarray:
     tokens = _last(of, [prompt], room)[0]
     if not (tokens > 1).any():
         raise UserError(f"No word of the prompt {prompt!r} is in the run's vocabulary; choose others.")
-    whole = of.encode([prompt], 10_000)[0]
-    if int((whole != 0).sum()) > room:
-        print(f"The prompt is longer than {room} words; its end is read.")
+    if len(vocabulary.split(prompt, of.level)) > room:
+        print(f"The prompt is longer than {room} {of.level}s; its end is read.")
     return tokens
 
 
 def _last(of: Vocabulary, prompts: Sequence[str], room: int) -> np.ndarray:
     """[N, room] tokens of prompts, of longer ones the end: what is replied to lies there."""
-    whole = of.encode(prompts, 4 * room)
-    count = (whole != 0).sum(1)
-    start = np.maximum(0, count - room)[:, None] + np.arange(room)
-    padded = np.pad(whole, ((0, 0), (0, room)))
-    return np.take_along_axis(padded, start, axis=1)
+    out = np.zeros((len(prompts), room), np.int32)
+    for row, prompt in zip(out, prompts, strict=True):
+        words = len(vocabulary.split(prompt, of.level))
+        tokens = of.encode([prompt], max(1, words))[0, :words][-room:]
+        row[: len(tokens)] = tokens
+    return out
 
 
 def _pairs(of: Vocabulary, prompts: np.ndarray, replies: np.ndarray) -> list[tuple[str, str]]:

@@ -54,7 +54,7 @@ def write_tokens(pictures: Pictures, stem: epath.Path) -> list[epath.Path]:
 
 
 def measure_tokens(run: Source, train: Raw, heldout: Raw) -> Found:
-    return {"nll": _text.nll(run, heldout)}
+    return {"nll": _text.nll(run, heldout, ends=False)}
 
 
 def sample_tokens(run: Source, options: TextOptions, folder: epath.Path) -> list[epath.Path]:

@@ -107,7 +107,7 @@ class Generator(nn.Module):
             soft = nn.softmax((logits + gumbel) / temperature)
             token = jnp.argmax(logits + gumbel, axis=-1)
             hard = jax.nn.one_hot(token, self.vocabulary)
-            out = jnp.where(alive[:, None], hard + soft - jax.lax.stop_gradient(soft), end)
+            out = jnp.where(alive[:, None], hard + (soft - jax.lax.stop_gradient(soft)), end)  # exactly one-hot
             token = jnp.where(alive, token, 0)
             return (memory, out @ self.embed, alive & ((token != 0) | (not self.ends))), Relaxed(out, token)
 

@@ -129,8 +129,8 @@ def bounds(state: State, batch: Batch, key: Array, game: SequenceVAE) -> dict[st
 
 
 def shuffled(state: State, batch: Batch, key: Array, game: SequenceVAE) -> dict[str, Array]:
-    """log p(x | z) of each sequence with its `own` latents, with its neighbour's, `other`, and with some of the `prior`,
-    over the `slices` that it and its neighbour have: [B] each, in nats. Of a model with a latent a slice."""
+    """log p(x | z) of each sequence with its `own` latents, with its neighbour's, `other`, and with some of the
+    `prior`, over the `slices` that it and its neighbour have: [B] each, in nats. Of a model with a latent a slice."""
     return _evaluate(state, game, *_inputs(batch), method="shuffled", rngs={"example": key})
 
 

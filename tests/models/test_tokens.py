@@ -168,7 +168,7 @@ def test_a_token_can_be_ruled_out():
 def test_relaxed_texts_are_texts(name):
     n = 20_000
     soft, tokens = compiled(name, "relax")(numbered_keys(KEY, n), T, np.float32(0.3))
-    np.testing.assert_allclose(soft, np.eye(V)[np.asarray(tokens)], atol=1e-6)
+    np.testing.assert_array_equal(soft, np.eye(V)[np.asarray(tokens)])  # to the bit, lest a maximum be undecided
     assert_drawn_from(shares(tokens), probabilities(name), n)
 
 
