@@ -3,6 +3,7 @@
 It knows the likelihood of whatever a generator writes. It is a `models.tokens.Generator` whose texts do not end.
 """
 
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -32,13 +33,13 @@ class Oracle(NamedTuple):
 
 
 def load(path: Path) -> Oracle:
-    """The released oracle (5,000 tokens) from `target_params.npz`, 15 arrays p00 ... p14: the embedding; W, U and b of the
-    input, forget and output gates and of the candidate; W and b of the output. Raises `UserError` where they are not
-    there."""
+    """The released oracle (5,000 tokens) from `target_params.npz`, 15 arrays p00 ... p14: the embedding; W, U and b of
+    the input, forget and output gates and of the candidate; W and b of the output. Raises `UserError` where they are
+    not there."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             arrays = [file[f"p{i:02}"] for i in range(15)]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not the oracle of the SeqGAN repository, 15 arrays p00 to p14: {error}") from None
     return from_arrays(arrays)
 
@@ -59,6 +60,12 @@ def from_arrays(arrays: list[np.ndarray]) -> Oracle:
     return Oracle(jax.tree.map(jnp.asarray, params))
 
 
+def named(oracle: Oracle) -> dict[str, np.ndarray]:
+    """Its parameters by path: `gen/cell/kernel`."""
+    leaves, _ = jax.tree.flatten_with_path(oracle.params)
+    return {"/".join(["gen", *(k.key for k in path)]): np.asarray(leaf) for path, leaf in leaves}
+
+
 def generator(oracle: Oracle) -> Generator:
     """The module whose parameters they are."""
     return Generator(*oracle.params["embed"].shape, width=len(oracle.params["kernel"]), ends=False)
@@ -74,10 +81,10 @@ def sample(oracle: Oracle, keys: Array, length: int = LENGTH) -> Array:
 @jax.jit
 def nll(oracle: Oracle, tokens: Array) -> Array:
     """Of texts [N, T]: the mean over a text's tokens of -log p, in nats [N]."""
-    gen = generator(oracle)
+    logits_of: Callable[..., Any] = partial(generator(oracle).apply, {"params": oracle.params}, train=False)
 
     def of_block(tokens: Array) -> Array:
-        logits = gen.apply({"params": oracle.params}, tokens, train=False)
+        logits = logits_of(tokens)
         return optax.softmax_cross_entropy_with_integer_labels(logits, tokens).mean(1)
 
     return _in_blocks(of_block, tokens)

@@ -29,7 +29,7 @@ class Report:
     """Writes the metrics of steps after `first_step` up to `total_steps`, each of `batch` examples. A context manager.
 
     Opened at step S it drops from `metrics.jsonl` the lines after S and a line that a kill cut short, and hides those
-    events from TensorBoard, so that the files read as if the run had never stopped (`time` and `images_per_second`
+    events from TensorBoard, so that the files read as if the run had never stopped (`time` and `examples_per_second`
     apart). Progress goes to stderr: a bar on a terminal, otherwise one line a `log`; `quiet` leaves only the files.
     Process 0 does all this; in others every method returns at once. Raises `UserError` where the disk is full or the
     directory cannot be written.
@@ -74,7 +74,7 @@ class Report:
             self._bar.update(steps)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes the metrics of a step, with `time` (Unix, s) and `images_per_second`.
+        """Writes the metrics of a step, with `time` (Unix, s) and `examples_per_second`.
 
         The rate is over all the time since the last `log`: compilation, saving and sampling are in it. A value that is
         not finite becomes the string "nan", "inf" or "-inf", which JSON can hold.
@@ -84,20 +84,20 @@ class Report:
         now = time.perf_counter()
         (last, then), self._since = self._since, (step, now)
         rate = (step - last) * self._batch / max(now - then, 1e-9)
-        values = {name: float(value) for name, value in metrics.items()} | {"images_per_second": rate}
+        values = {name: float(value) for name, value in metrics.items()} | {"examples_per_second": rate}
         line = {"step": step, "time": time.time()} | {k: v if math.isfinite(v) else str(v) for k, v in values.items()}
         with self._explained(), (self._workdir / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
         scalars = [summary.scalar(name, value).value[0] for name, value in values.items()]
         self._write(step, summary=_PROTO_SUMMARY.Summary(value=scalars))
-        shown = {name: f"{value:.4g}" for name, value in values.items() if name != "images_per_second"}
+        shown = {name: f"{value:.4g}" for name, value in values.items() if name != "examples_per_second"}
         if not self._bar.disable:
-            self._bar.set_postfix({"images/s": f"{rate:.0f}"} | shown)
+            self._bar.set_postfix({"examples/s": f"{rate:.0f}"} | shown)
         elif not self._quiet:
             left = (self._total - step) * self._batch / rate if rate > 0 else 0.0
             pairs = "  ".join(f"{name} {value}" for name, value in shown.items())
             eta = tqdm.format_interval(left)
-            self.say(f"step {step}/{self._total}  {pairs}  {rate:.0f} images/s  {eta} left")
+            self.say(f"step {step}/{self._total}  {pairs}  {rate:.0f} examples/s  {eta} left")
 
     def image(self, step: int, name: str, array: np.ndarray) -> None:
         """Shows `array` uint8 [H, W, C], C 1 or 3, in TensorBoard."""

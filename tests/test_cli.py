@@ -112,7 +112,7 @@ def test_a_run_prints_its_metrics_and_where_things_are(trained, home):
     assert [gif, png, checkpoint] == [f"{run}/samples/4.gif", f"{run}/samples/4.png", f"{run}/checkpoints/4"]
     assert all(Path(path).exists() for path in (gif, png, checkpoint))
     assert "step 2/4" in trained.stderr
-    assert "images/s" in trained.stderr
+    assert "examples/s" in trained.stderr
 
 
 def test_the_run_directory(trained, home):
@@ -123,7 +123,7 @@ def test_the_run_directory(trained, home):
         assert (run / "checkpoints" / step / "manifest").is_dir()
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4]
-    for name in ("time", "images_per_second", "loss/gen", "loss/disc", "logit/real", "logit/fake"):
+    for name in ("time", "examples_per_second", "loss/gen", "loss/disc", "logit/real", "logit/fake"):
         assert all(np.isfinite(line[name]) for line in lines)
     assert len(list(run.glob("events.out.tfevents.*"))) == 1
     config, environment = run_directory.read_config(run)

@@ -79,7 +79,7 @@ def synthetic_array(name, a, config):
     """In the shape and of the type of `a`: what an array of a sequence by this name may hold."""
     rng = np.random.default_rng(0)
     below = {"roll": 2, "label": max(getattr(config.game, "classes", 0), 1), "length": config.shape[0] + 1}
-    most = below[name] if name in below else config.model.vocabulary
+    most = below.get(name, getattr(config.model, "vocabulary", 0))
     return rng.integers(name == "length", most, a.shape).astype(a.dtype)
 
 

@@ -160,7 +160,7 @@ def assert_same_runs(a, b, step):
     assert [line["step"] for line in logs[0]] == list(range(2, step + 1, 2))
     for x, y in zip(*logs, strict=True):
         assert x.keys() == y.keys()
-        for name in x.keys() - {"time", "images_per_second"}:
+        for name in x.keys() - {"time", "examples_per_second"}:
             assert abs(x[name] - y[name]) <= 1e-6, (x["step"], name)
 
 

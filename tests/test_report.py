@@ -54,8 +54,8 @@ def test_metrics_go_to_both_files(tmp_path):
     assert [line["step"] for line in lines(tmp_path / "run")] == [10, 20]
     assert first[0] == lines(tmp_path / "run")[0]
     assert (first[0]["loss/disc"], first[0]["loss/gen"]) == (1.5, 0.25)
-    assert set(first[0]) == {"step", "time", "loss/disc", "loss/gen", "images_per_second"}
-    found = [scalar for scalar in scalars(tmp_path / "run") if scalar[1] != "images_per_second"]
+    assert set(first[0]) == {"step", "time", "loss/disc", "loss/gen", "examples_per_second"}
+    found = [scalar for scalar in scalars(tmp_path / "run") if scalar[1] != "examples_per_second"]
     assert found == [(10, "loss/disc", 1.5), (10, "loss/gen", 0.25), (20, "loss/disc", 0.5), (20, "loss/gen", 0.125)]
 
 
@@ -65,7 +65,7 @@ def test_rate_is_examples_over_time(tmp_path, monkeypatch):
     with start(tmp_path, first=10) as report:
         report.log(20, {})
         report.log(30, {})
-    assert [line["images_per_second"] for line in lines(tmp_path)] == [10 * 8 / 4, 10 * 8 / 2]
+    assert [line["examples_per_second"] for line in lines(tmp_path)] == [10 * 8 / 4, 10 * 8 / 2]
 
 
 def test_values_that_are_not_finite_stay_json(tmp_path):
@@ -117,7 +117,7 @@ def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys, monkeypatch):
         report.log(40, {"loss/disc": 1.23456, "loss/gen": 2.0})
         report.say("saved")
     out, err = capsys.readouterr()
-    assert err == "step 40/100  loss/disc 1.235  loss/gen 2  320 images/s  00:01 left\nsaved\n"
+    assert err == "step 40/100  loss/disc 1.235  loss/gen 2  320 examples/s  00:01 left\nsaved\n"
     assert out == ""
 
 
@@ -134,8 +134,8 @@ def test_bar_on_a_terminal(tmp_path, monkeypatch):
     text = terminal.getvalue()
     assert "60/100" in text
     assert "loss/gen=2" in text
-    assert "images/s=" in text
-    assert "images/s  " not in text  # no plain lines beside the bar
+    assert "examples/s=" in text
+    assert "examples/s  " not in text  # no plain lines beside the bar
 
 
 def test_quiet(tmp_path, capsys):

@@ -18,7 +18,22 @@ from etils import epath
 from jaxgen import assemble, cli, preview, run_directory
 from jaxgen import train as training
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.config import MLPVAE, Adam, Adversarial, Config, Conv, Loop, Paired, UNet, Unpaired, Variational
+from jaxgen.config import (
+    MLPVAE,
+    Adam,
+    Adversarial,
+    AdversarialSequence,
+    Config,
+    Conv,
+    Loop,
+    Paired,
+    Recurrent,
+    SliceVAE,
+    UNet,
+    Unpaired,
+    Variational,
+    VariationalSequence,
+)
 from jaxgen.data import synthetic
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
@@ -64,6 +79,18 @@ GAMES = {
         model=UNet(gen=(4,), disc=(4,)),
         game=Unpaired(gen=GENTLE, disc=GENTLE, identity=0.0, pool=32),
     ),
+    "slices": Config(  # a schedule for everything
+        domain="music/accompaniment",
+        model=SliceVAE(z_dim=2, width=3, hidden=3),
+        game=VariationalSequence(tx=GENTLE, beta_warmup=3, free_nats=1.0, free_until=3, transpose=2),
+        shape=(4, 88),
+    ),
+    "tokens": Config(  # likelihood, the critic, and from where it is saved on both
+        domain="text/tokens",
+        model=Recurrent(vocabulary=6, embedding=3, width=3, dropout=0.3, critic=(3,), critic_embedding=3),
+        game=AdversarialSequence(likelihood=GENTLE, pretrain=1, critic_pretrain=1, gen=GENTLE, disc=GENTLE, anneal=2),
+        shape=(4,),
+    ),
 }
 
 
@@ -75,11 +102,19 @@ def config(request, tmp_path, monkeypatch):
     if config.domain == "style":
         for i, image in enumerate(images):
             preview.write_png(epath.Path(data) / "AB"[i % 2] / f"{i:02}.png", image)
+    elif config.domain == "music/accompaniment":
+        pieces = [[[40 + n % 5, 60 + 3 * n % 7] for n in range(i, i + 12)] for i in range(16)]
+        data = str(tmp_path / "chorales.json")
+        Path(data).write_text(json.dumps({"train": pieces[:12], "test": pieces[12:]}))
+    elif config.domain == "text/tokens":
+        tokens = np.random.default_rng(0).integers(0, 6, (50, 4))
+        np.savez(data, train=tokens[:40], test=tokens[40:])
     else:
         np.savez(data, image=images)
     monkeypatch.setattr(training._Run, "write_pictures", lambda *_: None)
     loop = Loop(steps=4, steps_per_call=1, log_every=1, sample_every=4, save_every=2)
-    return dataclasses.replace(config, data=data, shape=(8, 8, 1), batch=16, parallel="single", loop=loop)
+    shape = config.shape if "/" in config.domain else (8, 8, 1)
+    return dataclasses.replace(config, data=data, shape=shape, batch=16, parallel="single", loop=loop)
 
 
 def until(config, steps, parallel="single"):
@@ -95,7 +130,7 @@ def manifest(run, step):
 def logged(run):
     """The lines of metrics.jsonl, without what a clock wrote."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: v for name, v in line.items() if name not in ("time", "images_per_second")} for line in lines]
+    return [{name: v for name, v in line.items() if name not in ("time", "examples_per_second")} for line in lines]
 
 
 @pytest.mark.parametrize("config", GAMES, indirect=True)

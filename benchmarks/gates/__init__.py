@@ -110,6 +110,6 @@ def minutes(workdir: Path, batch: int) -> float:
     seconds, last = 0.0, 0
     for line in run_directory.metrics(epath.Path(workdir)).read_text().splitlines():
         entry = json.loads(line)
-        seconds += (entry["step"] - last) * batch / entry["images_per_second"]
+        seconds += (entry["step"] - last) * batch / entry["examples_per_second"]
         last = entry["step"]
     return seconds / 60

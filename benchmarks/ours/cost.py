@@ -1,12 +1,13 @@
 """What a step costs, besides time: arithmetic and memory."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 import jaxgen
 from benchmarks.ours.system import jit_step
@@ -63,7 +64,7 @@ def products(jaxpr: Any, branch: int | None = None) -> float:
     three takes its `branch`, any other the dearest."""
     total = 0.0
     for eqn in jaxpr.eqns:
-        inner = [products(getattr(each, "jaxpr", each), branch) for each in jax.core.jaxprs_in_params(eqn.params)]
+        inner = [products(each, branch) for each in _inside(eqn.params)]
         if eqn.primitive.name == "dot_general":
             (contracted, _), _ = eqn.params["dimension_numbers"]
             left, out = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
@@ -73,6 +74,12 @@ def products(jaxpr: Any, branch: int | None = None) -> float:
         else:
             total += sum(inner) * (eqn.params["length"] if eqn.primitive.name == "scan" else 1)
     return total
+
+
+def _inside(params: Mapping[str, Any]) -> list[Any]:
+    """The jaxprs among an equation's parameters, a choice's branches in their order."""
+    each = [a for value in params.values() for a in (value if isinstance(value, tuple | list) else (value,))]
+    return [getattr(a, "jaxpr", a) for a in each if isinstance(a, Jaxpr | ClosedJaxpr)]
 
 
 def _product_flops(config: Config, assemble: Assemble) -> float:

@@ -23,6 +23,8 @@ from jaxgen.steps import sequence_gan, sequence_vae, translate
 SEQUENCES = sequence_gan.SequenceGAN | sequence_vae.SequenceVAE
 LOSSES = ("loss", "loss/disc", "loss/gen", "loss/disc/back", "loss/gen/back", "l1", "cycle", "identity", "nll")
 """What a check compares, of these as much as a game has, in this order."""
+REAL = ("image", "sequence", "tokens")
+"""The examples themselves, of a batch."""
 
 
 class PlainStep:
@@ -50,8 +52,8 @@ class PlainStep:
         return costs(self._config, self._assemble)
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
-        """Also writes the weights, the batch, and what each step drew: its `noise` [steps, B, ..., Z], of a relaxed text
-        Gumbel's [steps, B, T, V], and its `source` [steps, B, ...] where the game makes it.
+        """Also writes the weights, the batch, and what each step drew: its `noise` [steps, B, ..., Z], of a relaxed
+        text Gumbel's [steps, B, T, V], and its `source` [steps, B, ...] where the game makes it.
 
         Image to image begins with what makes nothing, and for a while nothing before it learns: for the check it gets
         other weights.
@@ -61,7 +63,7 @@ class PlainStep:
         state = self._init(jax.random.key(self._config.seed), self._batch, game)
         if isinstance(game, translate.Game):
             state = _stirred(state)
-        given = {"x" if name in ("image", "sequence", "tokens") else name: value for name, value in self._batch.items()} | _named(state)
+        given = {"x" if name in REAL else name: value for name, value in self._batch.items()} | _named(state)
         given: dict[str, Any] = {name: np.array(value) for name, value in given.items()}  # the state is donated below
         step = partial(jit_step(self._train_step, self._config), game=_overheard(game, heard))
         out = []

@@ -73,5 +73,5 @@ def jit_step(step: Callable[..., Any], config: Config) -> Any:
 
 def interval(config: Config) -> int:
     """Steps after which the work repeats: a lazy penalty's."""
-    game = config.game
+    game: Any = config.game
     return game.penalty_every if getattr(game, "penalty", "") else 1

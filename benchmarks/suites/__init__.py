@@ -68,7 +68,8 @@ def deterministic(case: Case) -> Case:
     of_model = {"dropout": 0.0, "critic_dropout": 0.0, "blind": 0.0}
     of_game = {"binarise": False, "augment": "", "pool": 0, "transpose": 0}
     return replace(
-        case, config=replace(case.config, model=_changed(model, of_model), game=_changed(game, of_game), precision="fp32")
+        case,
+        config=replace(case.config, model=_changed(model, of_model), game=_changed(game, of_game), precision="fp32"),
     )
 
 

@@ -197,9 +197,9 @@ class Critic(nn.Module):
     def __call__(self, text: Array, given: Given | None = None, *, train: bool) -> Array:
         normal = nn.initializers.normal(self.embedding**-0.5)
         embed = self.param("embed", normal, (self.vocabulary, self.embedding))
-        h = self._features(text, embed, "text")
+        h = self._features(text, embed, "text", train)
         if self.prompted:
-            p = self._features(_given(given, "prompt"), embed, "prompt")
+            p = self._features(_given(given, "prompt"), embed, "prompt", train)
             both = jnp.concatenate([h, p, h * p], axis=-1)
             h = nn.leaky_relu(Dense(h.shape[-1], dtype=self.dtype, name="both")(both), 0.2)
         h = Dropout(self.dropout, self.axis_name)(h, train=train)
@@ -209,19 +209,47 @@ class Critic(nn.Module):
             logit = logit + (of_label[_given(given, "label")] * h).sum(-1)
         return logit
 
-    def _features(self, text: Array, embed: Array, name: str) -> Array:
+    def _features(self, text: Array, embed: Array, name: str, train: bool) -> Array:
         """[B, T] or [B, T, V] -> [B, sum of the channels]."""
-        if jnp.issubdtype(text.dtype, jnp.integer):
-            x = embed[text]
+        hard = jnp.issubdtype(text.dtype, jnp.integer)
+        table = None
+        if hard and not train and text.size > self.vocabulary:
+            x, table = text, embed
         else:
-            x = (text.reshape(-1, self.vocabulary) @ embed).reshape(*text.shape[:2], -1)
-        found = []
-        for span, channels in enumerate(self.channels, start=2):
-            # A product of matrices: windows side by side. XLA's convolutions of one axis are slower on CPU.
-            seen = [x[:, i : x.shape[1] - span + 1 + i] for i in range(span)]
-            h = Dense(channels, dtype=self.dtype, name=f"{name}_{span}")(jnp.concatenate(seen, axis=-1))
-            found.append(nn.leaky_relu(h, 0.2).max(axis=1))
+            x = embed[text] if hard else (text.reshape(-1, self.vocabulary) @ embed).reshape(*text.shape[:2], -1)
+        found = [
+            Span(channels, span, self.dtype, name=f"{name}_{span}")(x, table)
+            for span, channels in enumerate(self.channels, start=2)
+        ]
         return jnp.concatenate(found, axis=-1).astype(jnp.float32)
+
+
+class Span(nn.Module):
+    """A convolution over `span` tokens, leaky ReLU, the maximum over the text: x [B, T, E] -> [B, features].
+
+    Or of tokens [B, T] and their embeddings [V, E]: what each token adds at each place of a span is then computed once
+    and looked up (19,456 texts of 20 tokens, one EPYC core: 227 ms, this 101, in parts of 64 texts 43).
+    """
+
+    features: int
+    span: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, embed: Array | None = None) -> Array:
+        size = (x if embed is None else embed).shape[-1]
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (self.span * size, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel, bias = (jnp.asarray(a, self.dtype or a.dtype) for a in (kernel, bias))
+        seen = [x[:, i : x.shape[1] - self.span + 1 + i] for i in range(self.span)]
+        if embed is None:
+            # A product of matrices: windows side by side. XLA's convolutions of one axis are slower on CPU.
+            wide = jnp.concatenate(seen, axis=-1).astype(kernel.dtype)
+            h = (wide.reshape(-1, wide.shape[-1]) @ kernel).reshape(*wide.shape[:2], -1)
+        else:
+            tables = [embed.astype(kernel.dtype) @ tap for tap in jnp.split(kernel, self.span)]
+            h = sum((table[at] for table, at in zip(tables[1:], seen[1:], strict=True)), start=tables[0][seen[0]])
+        return nn.leaky_relu(h.max(axis=1) + bias[None], 0.2)  # the largest stays the largest
 
 
 def draw(logits: Array, uniform: Array, blocks: int = 16) -> Array:

@@ -177,7 +177,7 @@ def _play(
     else:
         tokens = _generate(gen, keys, batch, game)
         disc, found = _update_critic(disc, batch, tokens, disc_key, state.step, game, axis_name)
-        advantage, loss = _advantage(gen, disc, keys, tokens, batch, gen_key, game, axis_name)
+        advantage, loss = _advantage(gen, disc, keys, tokens, batch, game, axis_name)
 
         def policy(params: PyTree) -> Array:
             logits = _apply(game.gen, params, gen.stats, tokens, _given(batch), train=False)
@@ -200,7 +200,6 @@ def _advantage(
     keys: Array,
     tokens: Array,
     batch: Batch,
-    key: Array,
     game: SequenceGAN,
     axis_name: str | None,
 ) -> tuple[Array, Array]:
@@ -213,12 +212,11 @@ def _advantage(
     more = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
     drawn = _apply(game.gen, gen.params, gen.stats, more, tokens, game.rollouts, given, method="rollouts")
     whole = jnp.concatenate([drawn.reshape(-1, *tokens.shape), tokens[None]])  # [(T - 1) n + 1, B, T]
-    times = len(whole)
-    wide = {name: jnp.tile(a, (times, *(1,) * (a.ndim - 1))) for name, a in (given or {}).items()}
     judge = partial(_apply, game.disc, disc.params, disc.stats, train=False)
-    judged = judge(whole.reshape(-1, tokens.shape[1]), wide or None).astype(jnp.float32)
-    real = jnp.tile(judge(batch["tokens"], given).astype(jnp.float32), times)
-    worth = -game.loss(real, judged)[1].reshape(times, -1)
+    # A batch at a time, so that what lies between the critic's layers stays in the cache.
+    judged = jax.lax.map(lambda texts: judge(texts, given).astype(jnp.float32), whole)
+    real = jnp.tile(judge(batch["tokens"], given).astype(jnp.float32), len(whole))
+    worth = -game.loss(real, judged.reshape(-1))[1].reshape(judged.shape)
     of_prefix = worth[:-1].reshape(game.length - 1, game.rollouts, -1).mean(1)
     each = jnp.concatenate([of_prefix, worth[-1:]]).T  # [B, T]
     average_worth = mean_over(each.mean(0, keepdims=True), axis_name)

@@ -147,9 +147,9 @@ def show(state: State, key: Array, game: SequenceVAE, batch: Batch | None = None
     if batch is not None and hasattr(game.model, "encode"):
         x = batch["sequence"][:4]
         mu = encode(state, {"sequence": x}, game)
-        between = line(mu[:1], mu[1:2], 6)[0]
+        between = line(mu[:1], mu[:2][-1:], 6)[0]
         calm = partial(sample, state, temperature=0.5, game=game)
-        shown |= {"originals": x, "reconstructions": calm(keys[:4], given={"z": mu})}
+        shown |= {"originals": x, "reconstructions": calm(keys[: len(x)], given={"z": mu})}
         shown["interpolations"] = calm(jnp.repeat(keys[:1], 6), given={"z": between})
     return shown
 

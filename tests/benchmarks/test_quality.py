@@ -104,7 +104,7 @@ def test_idx_files_become_an_npz(tmp_path, monkeypatch):
 
 
 def test_minutes_add_up_over_sittings(tmp_path):
-    lines = [{"step": 10, "images_per_second": 4.0}, {"step": 30, "images_per_second": 16.0}]
+    lines = [{"step": 10, "examples_per_second": 4.0}, {"step": 30, "examples_per_second": 16.0}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert gates.minutes(tmp_path, batch=8) == pytest.approx((10 * 8 / 4 + 20 * 8 / 16) / 60)
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import re
 import wave
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +13,7 @@ from etils import epath
 from PIL import Image
 
 from jaxgen import cli, run_directory
-from jaxgen.config import MLP, Adversarial, Config, PassageVAE, SliceVAE, VariationalSequence
+from jaxgen.config import MLP, Adversarial, Config, Loop, PassageVAE, SliceVAE, VariationalSequence
 from jaxgen.domains import music
 from jaxgen.domains.music import DOMAINS
 from jaxgen.errors import UserError
@@ -25,7 +27,12 @@ pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 LENGTH = 8
 SLICES = Config(
-    "music/slices", SliceVAE(z_dim=3, width=4, hidden=5), VariationalSequence(), shape=(LENGTH, 88), batch=4
+    "music/slices",
+    SliceVAE(z_dim=3, width=4, hidden=5),
+    VariationalSequence(),
+    shape=(LENGTH, 88),
+    batch=4,
+    loop=Loop(steps=3, steps_per_call=1, log_every=1, sample_every=3, save_every=3),
 )
 ACCOMPANIMENT = dataclasses.replace(SLICES, domain="music/accompaniment")
 PASSAGES = dataclasses.replace(
@@ -34,7 +41,7 @@ PASSAGES = dataclasses.replace(
 CONFIGS = {"slices": SLICES, "passages": PASSAGES, "accompaniment": ACCOMPANIMENT}
 FILE = '''"""A small run."""
 
-from jaxgen.config import Config, Loop, PassageVAE, SliceVAE, VariationalSequence
+from jaxgen.config import *
 
 
 def get_config():
@@ -135,10 +142,10 @@ def test_a_folder_of_midi_files(home, kind):
 
 @pytest.fixture(scope="module")
 def runs(home):
-    """`runs(kind)`: the directory of a run of three steps by the command line, which said what follows: (path, text)."""
+    """`runs(kind, ...)`: (directory, what was printed) of a run of three steps by the command line."""
     known = {}
-    settings = jax.config.values if hasattr(jax.config, "values") else {}
-    before = settings.get("jax_compilation_cache_dir")
+    settings: Any = jax.config  # its attributes appear only when it runs
+    before = settings.jax_compilation_cache_dir
 
     def run(kind, monkeypatch, capsys):
         if kind not in known:
@@ -146,11 +153,10 @@ def runs(home):
             config = dataclasses.replace(CONFIGS[kind], data=str(home / "midi"), parallel="single")
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, grid=1))
             (home / f"{kind}.py").write_text(FILE.format(repr(config)))
-            words = ["--loop.steps", "3", "--loop.log-every", "1", "--loop.save-every", "3", "--loop.sample-every", "3"]
-            code = cli.main(["train", str(home / f"{kind}.py"), "--workdir", str(home / kind), *words])
-            said = capsys.readouterr().out
-            assert code == 0, said
-            known[kind] = epath.Path(home / kind), said
+            code = cli.main(["train", str(home / f"{kind}.py"), "--workdir", str(home / kind), "--loop.keep", "2"])
+            said = capsys.readouterr()
+            assert code == 0, said.err
+            known[kind] = epath.Path(home / kind), said.out
         return known[kind]
 
     yield run
@@ -207,9 +213,7 @@ def rolls_of(run, tmp_path, *words):
 def test_accompaniment_goes_with_its_melody(trained, home, tmp_path):
     run, _ = trained("accompaniment")
     made = rolls_of(run, tmp_path, "--num", 2)
-    np.testing.assert_array_equal(
-        np.minimum(made, top_voice(chords(5, 12)[:LENGTH])), [top_voice(chords(5, 12)[:8])] * 2
-    )
+    assert (made >= top_voice(chords(5, 12)[:LENGTH])).all()
     assert (made.sum((1, 2)) > LENGTH).all()
     made = rolls_of(run, tmp_path, "--num", 2, "--melody", home / "short.mid")
     melody = np.pad(top_voice(chords(9, 5)), ((0, 3), (0, 0)))
@@ -251,19 +255,18 @@ def test_what_cannot_be_sampled_is_said(trained, home, kind, words, message, cap
     assert cli.main(["sample", str(run), "--num", "2", *(word.format(home=home) for word in words)]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "Traceback" not in error
-    import re
-
     assert re.search(message, error), error
 
 
-def test_pictures_without_sound_are_rolls_again(tmp_path):
-    """What a game shows, by hand: a file of the first sample, with what was given."""
+def test_what_a_game_shows_is_drawn_and_can_be_played(tmp_path):
+    """The first sample, with what was given, on the run's own grid."""
+    kept = DOMAINS["slices"].kept(SLICES)
     made, given = chords(1, 8)[None].astype(np.float32), np.zeros((1, 8, 88), np.float32)
     given[0, :, 80] = 1
-    paths = music.write({"samples": made, "given": given}, epath.Path(tmp_path) / "7")
+    paths = music.write({"samples": made, "given": given}, epath.Path(tmp_path) / "7", kept=kept)
     assert [path.name for path in paths] == ["7.png", "7.mid"]
-    np.testing.assert_array_equal(midi.read(paths[1], 4), np.maximum(made, given)[0])
-    shown = {name: made for name in ("samples", "originals", "reconstructions", "interpolations")}
-    paths = music.write(shown, epath.Path(tmp_path) / "8")
+    np.testing.assert_array_equal(midi.read(paths[1], 1), np.maximum(made, given)[0])
+    shown = dict.fromkeys(("samples", "originals", "reconstructions", "interpolations"), made)
+    paths = music.write(shown, epath.Path(tmp_path) / "8", kept=kept)
     assert [path.name for path in paths] == ["8.png", "8-reconstructions.png", "8-interpolations.png", "8.mid"]
     assert all(path.exists() for path in paths)

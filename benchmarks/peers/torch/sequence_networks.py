@@ -118,7 +118,8 @@ class PassageModel(nn.Module):
 
 
 class Generator(nn.Module):
-    """Tokens [B, T] -> logits [B, T, V] of each after those before; `next` is one step, by a cell of the same weights."""
+    """Tokens [B, T] -> logits [B, T, V] of each after those before; `next` is one step, by a cell of the same
+    weights."""
 
     def __init__(self, model: Mapping[str, Any]):
         super().__init__()

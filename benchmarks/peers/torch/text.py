@@ -1,4 +1,4 @@
-"""The phases of jaxgen's text GAN in PyTorch: maximum likelihood, and a critic through Gumbel-softmax or by REINFORCE."""
+"""The phases of jaxgen's text GAN in PyTorch: maximum likelihood; a critic through Gumbel-softmax or by REINFORCE."""
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
