@@ -84,7 +84,7 @@ def nll(oracle: Oracle, tokens: Array) -> Array:
     logits_of: Callable[..., Any] = partial(generator(oracle).apply, {"params": oracle.params}, train=False)
 
     def of_block(tokens: Array) -> Array:
-        logits = logits_of(tokens)
+        logits: Any = logits_of(tokens)
         return optax.softmax_cross_entropy_with_integer_labels(logits, tokens).mean(1)
 
     return _in_blocks(of_block, tokens)

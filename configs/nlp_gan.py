@@ -9,7 +9,7 @@ from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent
 def get_config() -> Config:
     return Config(
         domain="replies",
-        model=Recurrent(vocabulary=2500, embedding=64, width=192, dropout=0.4),
+        model=Recurrent(vocabulary=2400, embedding=64, width=192, dropout=0.4),
         game=AdversarialSequence(
             likelihood=Adam(lr=2e-3, b1=0.9, clip=5.0, weight_decay=0.1),
             pretrain=1500,

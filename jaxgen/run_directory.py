@@ -64,8 +64,8 @@ def read_examples(workdir: epath.PathLike) -> dict[str, np.ndarray]:
             return dict(found)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"{path} cannot be read ({error}), and the run has no other pictures to begin with. Go on with the run, "
-            "which writes it, or give a picture of your own (--input, of scenes --map)."
+            f"{path} cannot be read ({error}), and the run has nothing else to begin with. Go on with the run, which "
+            "writes it, or give something of your own (--input, --map of scenes, --melody, --prompt)."
         ) from None
 
 

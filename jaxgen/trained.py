@@ -89,7 +89,8 @@ class Trained:
         every n >= m."""
         keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), n)))
         heat = np.full(n, temperature, np.float32)
-        return self._in_chunks(self._sequences, keys, None, CHUNK, heat=heat, **(given or {}))
+        more = dict(given or {})
+        return self._in_chunks(self._sequences, keys, more.pop("label", None), CHUNK, heat=heat, **more)
 
     def encode(self, batch: Mapping[str, Any]) -> np.ndarray:
         """The latents [N, Z] of a batch of passages, of a game that has a latent for each."""
@@ -98,9 +99,9 @@ class Trained:
 
     def log_likelihood(self, batch: Mapping[str, Any], temperature: float = 1.0) -> np.ndarray:
         """log p of each token [N, T] of a batch of texts, in nats; 0 after the end."""
-        given = {name: a for name, a in batch.items() if name in ("label", "prompt")}
+        given = {name: a for name, a in batch.items() if name == "prompt"}
         heat = np.full(len(batch["tokens"]), temperature, np.float32)
-        return self._in_chunks(self._log_likelihood, batch["tokens"], None, CHUNK, heat=heat, **given)
+        return self._in_chunks(self._log_likelihood, batch["tokens"], batch.get("label"), CHUNK, heat=heat, **given)
 
     def bounds(self, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
         """What the `bounds` of a game of sequences says of each example of a batch, in nats."""

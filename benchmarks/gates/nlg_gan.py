@@ -57,7 +57,10 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
         "marginal": _judged(row(_marginal(train, label)), curves["MLE"]),
     }
     shown = {f"{name}, temperature {p['temperature']}": p for name, points in curves.items() for p in points}
-    facts: dict[str, Any] = {"real": f"{SAMPLES} texts, categories {', '.join(names)}", "steps": {"kept": kept}}
+    facts: dict[str, Any] = {
+        "real": f"{SAMPLES} texts, categories {', '.join(names)}",
+        "steps": {"judged": run.step, "kept": kept},
+    }
     return Verdict(
         ours=ours,
         parts=(

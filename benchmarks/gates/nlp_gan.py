@@ -51,7 +51,10 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     for name, model in (("ours", run), ("MLE", mle)):
         for t in TEMPERATURES[name == "ours" :]:
             others[f"{name}, temperature {t}"] = row(model.sequences(len(prompt), 0, {"prompt": prompt}, t))
-    facts: dict[str, Any] = {"real": f"{len(prompt)} held-out captions in halves", "steps": {"kept": kept}}
+    facts: dict[str, Any] = {
+        "real": f"{len(prompt)} held-out captions in halves",
+        "steps": {"judged": run.step, "kept": kept},
+    }
     return Verdict(
         ours=row(run.sequences(len(prompt), 0, {"prompt": prompt})),
         parts=parts(),

@@ -46,8 +46,8 @@ def networks(
     shortest, span = min(lengths(cfg)) if prompted else lengths(cfg)[0], len(model.critic) + 1
     if not model.critic or shortest < span:
         raise UserError(
-            f"--shape {shortest} is too short for a critic of spans of 2 to {span} tokens; --model.critic takes channels "
-            "for one span and more."
+            f"--shape {shortest} is too short for a critic of spans of 2 to {span} tokens; --model.critic takes "
+            "channels for one span and more."
         )
     if model.core == "memory" and model.width % model.heads:
         raise UserError(f"--model.width {model.width} can't be shared among {model.heads} heads.")
@@ -152,12 +152,12 @@ def check_out(options: TextOptions, folder: epath.Path) -> epath.Path:
     return path
 
 
-def written(made: np.ndarray, lines: Sequence[str], path: epath.Path) -> list[epath.Path]:
-    """Prints the texts and writes them, or their tokens."""
+def written(made: np.ndarray, lines: Sequence[str], path: epath.Path, **beside: np.ndarray) -> list[epath.Path]:
+    """Prints the texts and writes them, or their tokens and the arrays that they go with."""
     for line in lines:
         print(line)
     if path.suffix == ".npz":
-        return [preview.write_npz(path, tokens=made)]
+        return [preview.write_npz(path, tokens=made, **beside)]
     return [write_lines(path, lines)]
 
 

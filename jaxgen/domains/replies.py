@@ -89,7 +89,7 @@ def sample(run: Source, options: ReplyOptions, folder: epath.Path) -> list[epath
         prompt = np.repeat(asked[None], options.num, axis=0)
     made = run.sequences(options.num, options.seed, {"prompt": prompt}, options.temperature)
     lines = [f"{a} | {b}" for a, b in zip(of.decode(prompt), of.decode(made), strict=True)]
-    return _text.written(made, lines, path)
+    return _text.written(made, lines, path, prompt=prompt)
 
 
 def _asked(prompt: str, of: Vocabulary, room: int) -> np.ndarray:

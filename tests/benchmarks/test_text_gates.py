@@ -18,62 +18,7 @@ from jaxgen.config import AdversarialSequence, Recurrent
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 N = 40  # samples
-WORDS = {
-    "captions": [
-        "a",
-        "the",
-        "man",
-        "cat",
-        "dog",
-        "bike",
-        "on",
-        "in",
-        "near",
-        "red",
-        "big",
-        "sits",
-        "rides",
-        "runs",
-        "park",
-        "road",
-    ],
-    "drama": [
-        "thou",
-        "art",
-        "my",
-        "lord",
-        "king",
-        "love",
-        "hath",
-        "sword",
-        "night",
-        "o",
-        "sweet",
-        "blood",
-        "come",
-        "go",
-        "thy",
-        "i",
-    ],
-    "manual": [
-        "if",
-        "an",
-        "object",
-        "is",
-        "int",
-        "str",
-        "value",
-        "type",
-        "called",
-        "returns",
-        "none",
-        "of",
-        "class",
-        "name",
-        "key",
-        "set",
-    ],
-}
+WORDS = {kind: [f"{kind}{i}" for i in range(16)] for kind in ("captions", "drama", "manual")}
 
 
 def point(alpha, nll_test, nll_oracle):
@@ -119,7 +64,7 @@ def verdict(tmp_path, monkeypatch, shared):
             cfg = shipped(of, data, seed)
             words = 12 if of.startswith("text_gan_oracle") else vocabulary
             model = Recurrent(vocabulary=words, embedding=3, width=4, critic=(2,), critic_embedding=2)
-            rules = AdversarialSequence(pretrain=4, classes=cfg.game.classes)
+            rules = AdversarialSequence(pretrain=4, classes=getattr(cfg.game, "classes", 0))
             shape = cfg.shape if of.startswith("text_gan_oracle") else (length,) * len(cfg.shape)
             return dataclasses.replace(cfg, model=model, game=rules, shape=shape, parallel="single")
 
@@ -167,9 +112,10 @@ def test_one_text_told_again_and_again(monkeypatch):
     monkeypatch.setattr(text_gan.oracle, "nll", lambda teller, tokens: each)
     right, wrong = -np.log(0.999), -np.log(0.001 / 10)
     nll_test = (5 * right + 4 * wrong) / 9  # against the second: 1 2 3 has two right, 4 2 3 three, 1 5 6 none
-    found = text_gan._collapsed(None, test, point(1.0, 100.0, 9.0))
+    teller = oracle.random(11, 0)
+    found = text_gan._collapsed(teller, test, point(1.0, 100.0, 9.0))
     assert found == pytest.approx({"nll_test": nll_test, "nll_oracle": 1.5, "oracle_gain": 7.5})
-    assert "oracle_gain" not in text_gan._collapsed(None, test, point(1.0, nll_test - 1e-6, 9.0))
+    assert "oracle_gain" not in text_gan._collapsed(teller, test, point(1.0, nll_test - 1e-6, 9.0))
 
 
 def test_the_deviation_is_over_the_seeds_measured_so_far(monkeypatch):
@@ -227,7 +173,7 @@ def test_real_texts_and_words_of_each_category():
     real, drawn = nlg_gan._by_class(raw, label), nlg_gan._marginal(raw, label)
     for made in (real, drawn):
         assert made.shape == (200, 6)
-        assert ((made[label == 0] < 5) & (made[label == 1] == made[label == 1])).all()
+        assert set(np.unique(made[label == 0])) == {0, 1, 2, 3, 4}
         assert set(np.unique(made[label == 1])) == {0, 5, 6, 7, 8}
         assert set((made > 0).sum(1)) == {3, 6}
     known = {row.tobytes() for row in tokens}
@@ -263,11 +209,7 @@ def test_gate_3(verdict, monkeypatch):
     assert "deviation" not in record["ours"]
     curves = record["oracle_curves"]
     assert curves["text_gan_oracle"] == curves["text_gan_oracle_mle"]  # the same weights: a tie
-    assert (
-        record["ours"]["oracle_gain"]
-        == max(0, max(record["ours"]["mle_nll_oracle"] - p["nll_oracle"] for p in curves["text_gan_oracle"][1:2]), 0)
-        or record["ours"]["oracle_gain"] >= 0
-    )
+    assert record["ours"]["oracle_gain"] == 0
     assert record["others"]["the oracle"]["nll_oracle"] < record["ours"]["mle_nll_test"]
     assert [p["alpha"] for p in record["captions_curves"]["mle"]] == [0.8, 1.0, 1.5]
     assert record["captions_steps"] == {"mle": 4, "ours": 9, "kept": [4, 9]}
@@ -280,6 +222,7 @@ def test_gate_3(verdict, monkeypatch):
     assert missed(record, impostors["collapsed"])
     again = verdict("text_gan", 18, 9, seed=3)
     assert again["ours"]["deviation"] == 0  # of two seeds with the same weights
+    assert again["missed"][0] == record["missed"][0]  # a tie is no gain
 
 
 def test_gate_7(verdict, monkeypatch):

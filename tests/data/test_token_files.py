@@ -68,7 +68,7 @@ def test_what_is_no_file_of_arrays(save, tmp_path):
         with pytest.raises(UserError, match=rf"{name} .*must (be an .npz of plain arrays|be whole numbers)"):
             token_files.read(str(tmp_path / name), "train", 3, 6)
     for path in ("nowhere.npz", str(tmp_path), ""):
-        with pytest.raises(UserError, match="There is no file .*come as an .npz with `train` and `test`"):
+        with pytest.raises(UserError, match=r"There is no file .*come as an \.npz with `train` and `test`"):
             token_files.read(path, "train", 3, 6)
     assert token_files.read(good, "train", 3, 6).shape == (4, 3)
     lonely = save(train=TRAIN)

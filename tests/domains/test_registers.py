@@ -11,6 +11,7 @@ from jaxgen.config import AdversarialSequence, Config, Loop, Recurrent
 from jaxgen.domains import _text, registers
 from jaxgen.domains._text import KEPT
 from jaxgen.errors import UserError
+from jaxgen.types import Split
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly", "compiled_once")
 
@@ -60,7 +61,8 @@ def test_texts_and_their_categories(folder):
     of, names = _text.read_kept(registers.kept(cfg)[KEPT])
     assert names == ["drama", "manual"]
     assert set(of.words) == {word for words in WORDS.values() for word in words}
-    for split, sizes in (("train", (30, 20)), ("test", (10, 8))):
+    expected: dict[Split, tuple[int, int]] = {"train": (30, 20), "test": (10, 8)}
+    for split, sizes in expected.items():
         raw = registers.load(cfg, split)
         assert raw["label"].dtype == np.int32
         np.testing.assert_array_equal(raw["label"], np.repeat([0, 1], sizes))

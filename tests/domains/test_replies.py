@@ -50,11 +50,17 @@ def run(folder, tmp_path_factory):
 
 
 @pytest.fixture
-def told(run, tmp_path, capsys):
-    """`told("a cat", "--num", 2)`: (exit code, lines, errors) of the run, whose data are gone, with that prompt."""
+def alone(run, folder, tmp_path):
+    """The run, whose data are gone."""
     alone = shutil.copytree(run, tmp_path / "run")
     config = alone / "config.json"
-    config.write_text(config.read_text().replace(str(run.parent.parent), "/nowhere"))
+    config.write_text(config.read_text().replace(str(folder), "/nowhere"))
+    return alone
+
+
+@pytest.fixture
+def told(alone, capsys):
+    """`told("a cat", "--num", 2)`: (exit code, lines, errors) of the run with that prompt."""
 
     def told(prompt, *words):
         capsys.readouterr()
@@ -63,7 +69,6 @@ def told(run, tmp_path, capsys):
         out, err = capsys.readouterr()
         return code, out.splitlines(), err
 
-    told.run = alone
     return told
 
 
@@ -102,37 +107,37 @@ def test_prompts_and_replies_as_tokens(tmp_path):
         replies.load(dataclasses.replace(cfg, model=MODEL), "train")
 
 
-def test_without_a_prompt_the_runs_own_are_replied_to(told, folder):
+def test_without_a_prompt_the_runs_own_are_replied_to(told, alone):
     code, shown, err = told(None, "--num", 30, "--seed", 2)
     assert (code, err) == (0, "")
     *shown, path = shown
-    assert path == str(told.run / "samples" / "seed-2.txt")
+    assert path == str(alone / "samples" / "seed-2.txt")
     prompts, made = zip(*(line.split(" | ") for line in shown), strict=True)
     held = [prompt for prompt, _ in pairs(24, 1)]
     assert list(prompts) == held + held[:6]
     assert len(set(made)) > 15
     assert not any("<unknown>" in reply for reply in made)
-    assert (told.run / "samples" / "seed-2.txt").read_text().splitlines() == shown
+    assert (alone / "samples" / "seed-2.txt").read_text().splitlines() == shown
 
 
-def test_a_prompt_of_ones_own(told, tmp_path):
+def test_a_prompt_of_ones_own(told, alone, tmp_path):
     """Replies are the model's to that prompt, and other prompts get others."""
     code, shown, err = told("The DOG in", "--num", 20, "--out", tmp_path / "a.npz")
     assert (code, err) == (0, "")
     *shown, path = shown
     assert path == str(tmp_path / "a.npz")
     assert {line.split(" | ")[0] for line in shown} == {"the dog in"}
-    of, _ = _text.read_kept((told.run / KEPT).read_text())
+    of, _ = _text.read_kept((alone / KEPT).read_text())
     prompt = np.repeat(of.encode(["the dog in"], 4), 20, axis=0)
-    made = trained.load(told.run).sequences(20, 0, {"prompt": prompt})
+    made = trained.load(alone).sequences(20, 0, {"prompt": prompt})
     with np.load(tmp_path / "a.npz") as file:
         np.testing.assert_array_equal(file["tokens"], made)
     assert [line.split(" | ")[1] for line in shown] == of.decode(made)
     assert len(set(shown)) > 10
 
 
-def test_a_prompt_needs_nothing_but_the_vocabulary(told):
-    (told.run / "examples.npz").unlink()
+def test_a_prompt_needs_nothing_but_the_vocabulary(told, alone):
+    (alone / "examples.npz").unlink()
     assert told("the dog in", "--num", 2)[0] == 0
     code, _, err = told(None)
     assert code == 2

@@ -139,8 +139,11 @@ def test_a_vocabulary_larger_than_the_texts_is_refused(folder):
 def test_nats_are_of_tokens_with_their_ends():
     """Also of those that the model is certain of."""
 
-    class Certain:
-        def log_likelihood(self, batch):
+    class Certain(trained.Trained):
+        def __init__(self):
+            """Nothing of a run."""
+
+        def log_likelihood(self, batch, temperature=1.0):
             return np.array([[-1.0, 0.0, -2.0, 0.0], [-3.0, -1.0, 0.0, 0.0], [-1, -1, -1, -1]], np.float32)
 
     tokens = np.array([[2, 3, 0, 0], [2, 0, 0, 0], [2, 3, 4, 5]])

@@ -15,9 +15,9 @@ from benchmarks.peers.torch.sequence_networks import Generator
 from benchmarks.protocol import Job
 
 Tensor = torch.Tensor
-WIDTH, LENGTH = 32, 20
+WIDTH, LENGTH, CHECKED = 32, 20, 8
 BLOCK = 256
-"""Texts at a time: the fastest of 64, 256 and all at a vocabulary of 500."""
+"""Texts at a time, at a vocabulary of 500 on one EPYC core: 64, 256 and 1,024 take 2.9 to 3.1 s, all at once 4.9."""
 
 
 class Sampling:
@@ -51,7 +51,7 @@ class Sampling:
             arrays = dict(given)
         sequence_networks.load(self._gen, arrays, "gen")
         texts = [torch.from_numpy(tokens).long().to(DEVICE) for tokens in arrays["tokens"]]
-        return [[float(self._score(tokens).mean())] for tokens in texts]
+        return [self._score(tokens)[:CHECKED].tolist() for tokens in texts]
 
     def _sample(self, n: int) -> Tensor:
         h, c = self._gen.start(n)

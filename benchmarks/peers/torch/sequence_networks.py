@@ -15,6 +15,7 @@ Arrays = Mapping[str, np.ndarray]
 Tensor = torch.Tensor
 NARROW = 2.0
 CLOCK = 16
+MOST = 8
 
 
 def lstm(features: int, width: int, bidirectional: bool = False) -> nn.LSTM:
@@ -97,6 +98,7 @@ class PassageModel(nn.Module):
         self.condition = nn.Linear(model["decoder"], pitches)
         self.sustain = nn.Linear(pitches, pitches, bias=False)
         self.links = nn.Parameter(torch.zeros(pitches, pitches))
+        self.counted = nn.Parameter(torch.zeros(pitches, MOST + 1))
 
     def noise(self, x: Tensor) -> Tensor:
         return torch.randn(len(x), self.z_dim, device=x.device)
@@ -105,16 +107,22 @@ class PassageModel(nn.Module):
         _, (ends, _) = self.ways(x)
         mu, logvar = self.posterior(torch.cat([ends[0], ends[1]], dim=-1)).chunk(2, dim=-1)
         z = mu + torch.exp(0.5 * logvar) * noise
-        before = shown = F.pad(x, (0, 0, 1, 0))[:, :-1]
+        shown = F.pad(x, (0, 0, 1, 0))[:, :-1]
         if self.blind:
-            shown = before * (torch.rand(*x.shape[:2], 1, device=x.device) >= self.blind)
+            shown = shown * (torch.rand(*x.shape[:2], 1, device=x.device) >= self.blind)
         n, length, _ = x.shape
         place = F.one_hot(torch.arange(length, device=x.device) % CLOCK, CLOCK).to(x.dtype).expand(n, -1, -1)
         first = tuple(a[None].contiguous() for a in torch.tanh(self.first(z)).chunk(2, dim=-1))
         h, _ = self.core(torch.cat([shown, place, z[:, None].expand(-1, length, -1)], dim=-1), first)
-        logits = self.condition(self.dropout(h)) + self.sustain(before) + x @ self.links.tril(-1)
+        logits = self.condition(self.dropout(h)) + self.sustain(shown) + x @ self.links.tril(-1) + self._counted(x)
         kl = 0.5 * (logvar.exp() + mu.square() - 1 - logvar).sum(-1, keepdim=True)
         return (x * logits - F.softplus(logits)).sum(-1) * inside, kl
+
+    def _counted(self, x: Tensor) -> Tensor:
+        """What the number of entries behind each adds to its logit. Looked up, a gradient that adds up by rows."""
+        on = (x.flip(-1).cumsum(-1).flip(-1) - x).clamp(max=MOST).long()
+        rows = on + (MOST + 1) * torch.arange(x.shape[-1], device=x.device)
+        return F.embedding(rows, self.counted.view(-1, 1))[..., 0]
 
 
 class Generator(nn.Module):
@@ -228,8 +236,8 @@ def _of_slices(name: str) -> Named:
 
 def _of_passages(name: str) -> Named:
     layer = name.split(".")[0]
-    if layer == "links":
-        return "chain/links", _same
+    if layer in ("links", "counted"):
+        return f"chain/{layer}", _same
     if layer == "ways":
         return _layer(name, f"ways_{int(name.endswith('_reverse'))}")
     return _layer(name, f"chain/{layer}" if layer in ("condition", "sustain") else layer)
