@@ -20,6 +20,10 @@ from jaxgen.types import Array, Batch, PyTree
 
 CHUNK = 64  # examples in one pass, always as many: one compile, little memory, and an example's bits don't depend on n
 
+CEILING = 2.0
+"""How far above the mean logit of a generator's own texts one passes always; of all of them about one in six does."""
+LEVELLED, LEVEL_SEED = 512, 0
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:
@@ -91,6 +95,46 @@ class Trained:
         heat = np.full(n, temperature, np.float32)
         more = dict(given or {})
         return self._in_chunks(self._sequences, keys, more.pop("label", None), CHUNK, heat=heat, **more)
+
+    def judged(
+        self, n: int, seed: int, given: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
+    ) -> np.ndarray:
+        """As `sequences`, of those texts that the critic lets pass, by `level`."""
+        keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), n)))
+        more = dict(given or {}) | {"heat": np.full(n, temperature, np.float32)}
+        more["level"] = np.full(n, self.level, np.float32)
+        return self._in_chunks(self._judged, keys, more.pop("label", None), CHUNK, **more)
+
+    def passing(self, tokens: np.ndarray, given: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """The logarithm of the chance [N] with which each text [N, T] passes there."""
+        return np.minimum(self._logits(tokens, given) - self.level, 0.0)
+
+    @cached_property
+    def level(self) -> float:
+        """The critic's logit from which on all texts pass: `CEILING` above the mean of texts as the generator writes
+        them, to go with what the run keeps."""
+        kept = {n: a for n, a in self.examples().items() if n in ("label", "prompt")} if self.workdir else {}
+        some = {name: np.resize(a, (LEVELLED, *a.shape[1:])) for name, a in kept.items()}
+        return float(self._logits(self.sequences(LEVELLED, LEVEL_SEED, some), some).mean(dtype=np.float64)) + CEILING
+
+    def _logits(self, tokens: np.ndarray, given: Mapping[str, np.ndarray] | None) -> np.ndarray:
+        more = dict(given or {})
+        return self._in_chunks(self._criticise_texts, tokens, more.pop("label", None), CHUNK, **more)
+
+    @cached_property
+    def _judged(self) -> Callable[..., Any]:
+        def run(state: PyTree, x: Array, heat: Array, level: Array, **given: Array) -> Array:
+            keys = jax.random.wrap_key_data(x)
+            return assemble.steps(self.config).judged(state, keys, self.game, level[0], given or None, heat[0])
+
+        return jax.jit(run)
+
+    @cached_property
+    def _criticise_texts(self) -> Callable[..., Any]:
+        def run(state: PyTree, x: Array, **given: Array) -> Array:
+            return assemble.steps(self.config).criticise(state, x, self.game, given or None)
+
+        return jax.jit(run)
 
     def encode(self, batch: Mapping[str, Any]) -> np.ndarray:
         """The latents [N, Z] of a batch of passages, of a game that has a latent for each."""

@@ -1,8 +1,9 @@
 """Gate 3: text without a prompt, against the same generator trained by maximum likelihood alone.
 
 Two benchmarks. The oracle, at a vocabulary of 500 and with its own measured floor: the pair NLL_oracle, NLL_test as a
-curve over the sharpness alpha. Captions: BLEU against the test captions at equal self-BLEU, over the same curve. What
-ties with maximum likelihood or loses to it is reported so, and misses the gate.
+curve over the sharpness alpha, of the generator with its critic as judge of what it writes. Captions: BLEU against the
+test captions at equal self-BLEU, over the same curve. What ties with maximum likelihood or loses to it is reported so,
+and misses the gate.
 """
 
 import itertools
@@ -62,7 +63,7 @@ def _oracle(seed: int, workdir: Path) -> Verdict:
         cfg = gates.config(name, file, seed)
         _, minutes[name] = gates.trained(cfg, workdir / name)
         run = load(workdir / name)
-        steps[name], curves[name] = run.step, oracle_curve(run, teller, test)
+        steps[name], curves[name] = run.step, oracle_curve(run, teller, test, judged=name == "text_gan_oracle")
     likely, curve = curves.values()
     bar = min(likely, key=lambda point: point["nll_test"])
     deviation = _deviation("mle_nll_oracle", seed, bar["nll_oracle"])
@@ -106,12 +107,20 @@ def texts_of(teller: oracle.Oracle, workdir: Path) -> tuple[Path, np.ndarray]:
         return path, file["test"]
 
 
-def oracle_curve(run: Trained, teller: oracle.Oracle, test: np.ndarray) -> Curve:
-    """For each sharpness: what the oracle says of the run's texts, and the run of the oracle's, in nats a token."""
+def oracle_curve(run: Trained, teller: oracle.Oracle, test: np.ndarray, judged: bool = False) -> Curve:
+    """For each sharpness: what the oracle says of the run's texts, and the run of the oracle's, in nats a token.
+
+    `judged`: of the generator and its critic together (`steps.sequence_gan.judged`). The density of a text is then the
+    generator's times the chance with which it passes, by the share of all texts that pass: of as many drawn texts.
+    """
     found = []
     for alpha in SHARPNESS["oracle"]:
         made = run.sequences(oracle.TEXTS, seed=0, temperature=1 / alpha)
         nll_test = -float(run.log_likelihood({"tokens": test}, 1 / alpha).mean(dtype=np.float64))
+        if judged:
+            share = np.log(np.exp(run.passing(made).astype(np.float64)).mean())
+            nll_test -= (float(run.passing(test).mean(dtype=np.float64)) - float(share)) / test.shape[1]
+            made = run.judged(oracle.TEXTS, seed=0, temperature=1 / alpha)
         nll_oracle = float(np.asarray(oracle.nll(teller, made)).mean(dtype=np.float64))
         found.append({"alpha": alpha, "nll_test": nll_test, "nll_oracle": nll_oracle})
     return found

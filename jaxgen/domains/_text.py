@@ -32,6 +32,7 @@ class TextOptions(SampleOptions):
     num: int = 10  # how many texts
     out: str = ""  # .txt one text a line, .npz tokens; nothing: printed, and written into the run
     temperature: float = 1.0  # below 1: more typical, less varied
+    judged: bool = False  # only texts that the critic lets pass, about one in six
 
 
 def networks(
@@ -150,6 +151,12 @@ def check_out(options: TextOptions, folder: epath.Path) -> epath.Path:
     if not 0.05 <= options.temperature <= 5:
         raise UserError(f"--temperature must be 0.05 to 5, not {options.temperature}.")
     return path
+
+
+def drawn(run: Source, options: TextOptions, given: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+    """Tokens [N, T] of the texts that were asked for."""
+    draw = run.judged if options.judged else run.sequences
+    return draw(options.num, options.seed, given, options.temperature)
 
 
 def written(made: np.ndarray, lines: Sequence[str], path: epath.Path, **beside: np.ndarray) -> list[epath.Path]:

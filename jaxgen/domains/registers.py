@@ -68,7 +68,7 @@ def sample(run: Source, options: RegisterOptions, folder: epath.Path) -> list[ep
     label = np.arange(options.num) % len(names)
     if options.category:
         label = np.full(options.num, names.index(options.category))
-    made = run.sequences(options.num, options.seed, {"label": label.astype(np.int32)}, options.temperature)
+    made = _text.drawn(run, options, {"label": label.astype(np.int32)})
     lines = [f"[{names[i]}] {line}" for i, line in zip(label, of.decode(made), strict=True)]
     return _text.written(made, lines, path, label=label.astype(np.int32))
 

@@ -87,7 +87,7 @@ def sample(run: Source, options: ReplyOptions, folder: epath.Path) -> list[epath
     else:
         asked = _asked(options.prompt, of, _text.lengths(run.config)[1])
         prompt = np.repeat(asked[None], options.num, axis=0)
-    made = run.sequences(options.num, options.seed, {"prompt": prompt}, options.temperature)
+    made = _text.drawn(run, options, {"prompt": prompt})
     lines = [f"{a} | {b}" for a, b in zip(of.decode(prompt), of.decode(made), strict=True)]
     return _text.written(made, lines, path, prompt=prompt)
 

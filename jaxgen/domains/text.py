@@ -40,7 +40,7 @@ def sample(run: Source, options: TextOptions, folder: epath.Path) -> list[epath.
     """Texts, printed and written. Raises `UserError`."""
     path = _text.check_out(options, folder)
     of, _ = _text.read_kept(run.kept(KEPT))
-    made = run.sequences(options.num, options.seed, temperature=options.temperature)
+    made = _text.drawn(run, options)
     return _text.written(made, of.decode(made), path)
 
 
@@ -59,7 +59,7 @@ def measure_tokens(run: Source, train: Raw, heldout: Raw) -> Found:
 
 def sample_tokens(run: Source, options: TextOptions, folder: epath.Path) -> list[epath.Path]:
     path = _text.check_out(options, folder)
-    made = run.sequences(options.num, options.seed, temperature=options.temperature)
+    made = _text.drawn(run, options)
     return _text.written(made, _spelled(made), path)
 
 

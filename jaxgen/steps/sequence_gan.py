@@ -1,7 +1,8 @@
 """GANs of token sequences: maximum likelihood first, then a critic, through Gumbel-softmax or by policy gradient.
 
 Three phases in one state, told apart by its step: `pretrain` steps of maximum likelihood, `critic_pretrain` of the
-critic alone, then both players.
+critic alone, then both players. A critic that was trained enough may also choose among what the generator writes:
+`judged`.
 """
 
 import dataclasses
@@ -25,6 +26,8 @@ from jaxgen.types import Array, Batch, Metrics, PyTree
 SHOWN = 16
 """Texts that `show` makes."""
 GIVEN = ("label", "prompt")
+ROUNDS = 64
+"""Texts that are drawn at most for one that is judged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +96,9 @@ def train_step(state: State, batch: Batch, game: SequenceGAN, axis_name: str | N
     which = jnp.where(step < 0, 0, jnp.where(step < game.critic_pretrain, 1, 2))
     players = state.gen, state.disc, state.likelihood_opt
     (gen, disc, opt), metrics = jax.lax.switch(which, phases, players, state)
-    ema = average(state.ema, (gen.params, gen.stats), state.step, game.ema_decay)
+    averaged = average(state.ema, (gen.params, gen.stats), state.step, game.ema_decay)
+    # In the second phase the critic judges the averaged generator, which stays as it is.
+    ema = jax.tree.map(lambda old, new: jnp.where(which == 1, old, new), state.ema, averaged)
     metrics = mean_over(metrics, axis_name)
     new = state.replace(step=state.step + 1, gen=gen, disc=disc, likelihood_opt=opt, ema=ema)
     if game.skip_nonfinite:
@@ -107,6 +112,47 @@ def sample(
 ) -> Array:
     """Texts [N, T] int32 of the averaged generator, one for each key [N]; `given` is what they go with, [N, ...]."""
     return _evaluate(state, game, keys, game.length, given, method="sample", temperature=temperature, never=game.never)
+
+
+def criticise(state: State, tokens: Array, game: SequenceGAN, given: Batch | None = None) -> Array:
+    """The critic's logits [N] of texts [N, T]."""
+    return _apply(game.disc, state.disc.params, state.disc.stats, tokens, given, train=False).astype(jnp.float32)
+
+
+def judged(
+    state: State,
+    keys: Array,
+    game: SequenceGAN,
+    level: Array | float,
+    given: Batch | None = None,
+    temperature: Array | float = 1.0,
+) -> Array:
+    """As `sample`, of what the critic lets pass: of a text whose logit lies d below `level` a share exp(-d), of others
+    all; after `ROUNDS` the next is taken as it is.
+
+    Drawn so, texts have the density of the generator times what passes: a critic's logit, whether of pairs or not, is
+    the logarithm of how much denser the data are, but for a constant. Discriminator rejection sampling (Azadi et al.
+    2019), with a ceiling; as a model of text, a residual energy-based one (Deng et al. 2020).
+    """
+
+    def draw(i: Array) -> tuple[Array, Array]:
+        own = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, i)))(keys)
+        texts = sample(state, own[:, 0], game, given, temperature)
+        passes = jnp.log(jax.vmap(jax.random.uniform)(own[:, 1])) < passing(state, texts, game, level, given)
+        return texts, passes
+
+    def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        i, texts, done = carry
+        fresh, passes = draw(i)
+        return i + 1, jnp.where(done[:, None], texts, fresh), done | passes
+
+    first = jnp.ones((), jnp.int32), *draw(jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(lambda carry: (carry[0] < ROUNDS) & ~carry[2].all(), again, first)[1]
+
+
+def passing(state: State, tokens: Array, game: SequenceGAN, level: Array | float, given: Batch | None = None) -> Array:
+    """The logarithm of the chance [N] with which each text [N, T] passes in `judged`."""
+    return jnp.minimum(criticise(state, tokens, game, given) - level, 0.0)
 
 
 def log_likelihood(state: State, batch: Batch, game: SequenceGAN, temperature: Array | float = 1.0) -> Array:
@@ -144,7 +190,7 @@ def _judge(
     gen, disc, opt = players
     noise_key, disc_key = jax.random.split(jax.random.fold_in(state.key, state.step))
     keys = example_keys(noise_key, len(batch["tokens"]), axis_name)
-    fake = _generate(gen, keys, batch, game)
+    fake = _evaluate(state, game, keys, game.length, _given(batch), method="sample")
     disc, metrics = _update_critic(disc, batch, fake, disc_key, state.step, game, axis_name)
     return (gen, disc, opt), _metrics(state, game, **metrics)
 

@@ -13,9 +13,10 @@ from flax import linen as nn
 
 from jaxgen.axes import example_keys
 from jaxgen.latent import numbered_keys
-from jaxgen.losses.adversarial import wasserstein
+from jaxgen.losses.adversarial import relativistic, wasserstein
 from jaxgen.losses.penalties import r1
 from jaxgen.models.tokens import Critic, Generator
+from jaxgen.steps import sequence_gan
 from jaxgen.steps.sequence_gan import SequenceGAN, init, log_likelihood, sample, show, train_step
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -315,3 +316,58 @@ def test_what_is_shown(start):
         np.testing.assert_array_equal(shown[name], a)
     expected = jax.jit(partial(sample, game=CONDITIONED))(state, numbered_keys(key, 16), given=given)
     np.testing.assert_array_equal(shown["samples"], expected)
+
+
+class Counting(nn.Module):
+    """A critic whose logit is three times the share of token 1."""
+
+    @nn.compact
+    def __call__(self, text, given=None, *, train):
+        self.param("nothing", nn.initializers.zeros, (1,))
+        return 3 * (text == 1).mean(-1)
+
+
+def test_judged_texts_have_the_density_of_the_generator_times_what_passes():
+    """All nine texts of two tokens of three, by enumeration."""
+    gen = Generator(3, 2, 2, ends=False)
+    sgd = optax.sgd(0.1)
+    game = SequenceGAN(gen, Counting(), relativistic, sgd, sgd, sgd, length=2)
+    every = jnp.array([[a, b] for a in range(3) for b in range(3)], jnp.int32)
+    state = sequence_gan.init(jax.random.key(0), {"tokens": every}, game)
+    level = 1.0
+    passes = np.exp(sequence_gan.passing(state, every, game, level))
+    np.testing.assert_allclose(passes, np.exp(np.minimum(3 * (np.asarray(every) == 1).mean(-1) - 1, 0)), rtol=1e-6)
+    p = np.exp(np.asarray(sequence_gan.log_likelihood(state, {"tokens": every}, game)).sum(1))
+    expected = p * passes / (p * passes).sum()
+    keys = jax.random.split(jax.random.key(1), 20_000)
+    texts = np.asarray(jax.jit(lambda k: sequence_gan.judged(state, k, game, level))(keys))
+    found = np.bincount(texts @ [3, 1], minlength=9) / len(texts)
+    assert np.abs(expected - p).max() > 0.05  # the critic makes a difference
+    np.testing.assert_allclose(found, expected, atol=4 * np.sqrt(0.25 / len(texts)))
+    again = np.asarray(sequence_gan.judged(state, keys[:3], game, level))
+    np.testing.assert_array_equal(again, texts[:3])  # whatever else is drawn beside it
+
+
+def test_the_average_stays_as_it_is_while_the_critic_judges_it():
+    gen = Generator(4, 2, 2, ends=False)
+    game = SequenceGAN(
+        gen,
+        Critic(4, 2, (2,)),
+        relativistic,
+        optax.sgd(0.5),
+        optax.sgd(0.5),
+        optax.sgd(0.5),
+        length=3,
+        pretrain=3,
+        critic_pretrain=2,
+    )
+    batch = {"tokens": jnp.arange(12, dtype=jnp.int32).reshape(4, 3) % 4}
+    step = jax.jit(train_step, static_argnames="game")
+    states = [sequence_gan.init(jax.random.key(0), batch, game)]
+    for _ in range(5):
+        states.append(step(states[-1], batch, game=game)[0])
+    same = [
+        all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), a.ema, b.ema)))
+        for a, b in itertools.pairwise(states)
+    ]
+    assert same == [False, False, False, True, True]
