@@ -22,7 +22,8 @@ class RegisterOptions(TextOptions):
 
 
 def load(cfg: Config, split: Split) -> Raw:
-    """`tokens` int32 [N, T] and `label` int32 [N]."""
+    """`tokens` int32 [N, T] and `label` int32 [N]; of held-out texts the categories in turn, as long as they last, so
+    that the first few, which are shown, have some of each."""
     length, _ = _text.lengths(cfg)
     train, labels, names = texts.registers(cfg.data, "train", cfg.data_dir, cfg.download)
     assert isinstance(cfg.game, AdversarialSequence)
@@ -33,6 +34,11 @@ def load(cfg: Config, split: Split) -> Raw:
     of = _text.of_texts(cfg, train)
     if split != "train":
         train, labels, _ = texts.registers(cfg.data, split, cfg.data_dir, cfg.download)
+        place = np.empty(len(labels), int)  # of each text in its category
+        for kind in np.unique(labels):
+            place[labels == kind] = np.arange((labels == kind).sum())
+        order = np.lexsort((labels, place))
+        train, labels = [train[i] for i in order], labels[order]
     return {"tokens": of.encode(train, length), "label": labels}
 
 

@@ -65,10 +65,13 @@ def test_texts_and_their_categories(folder):
     for split, sizes in expected.items():
         raw = registers.load(cfg, split)
         assert raw["label"].dtype == np.int32
-        np.testing.assert_array_equal(raw["label"], np.repeat([0, 1], sizes))
-        assert of.decode(raw["tokens"]) == [
-            text for name, n in zip(WORDS, sizes, strict=True) for text in lines(name, n, n)
-        ]
+        texts = [lines(name, n, n) for name, n in zip(WORDS, sizes, strict=True)]
+        expected_labels, expected_texts = np.repeat([0, 1], sizes), [text for of_one in texts for text in of_one]
+        if split == "test":  # in turn, while there are some of each
+            expected_labels = np.array([0, 1] * 8 + [0, 0])
+            expected_texts = [text for pair in zip(texts[0], texts[1], strict=False) for text in pair] + texts[0][8:]
+        np.testing.assert_array_equal(raw["label"], expected_labels)
+        assert of.decode(raw["tokens"]) == expected_texts
     assert {name: a.shape for name, a in registers.raw(cfg).items()} == {"tokens": (1, 5), "label": (1,)}
     gen, critic = assemble.domain(cfg).networks(cfg, None)
     assert (gen.classes, critic.classes, gen.prompted) == (2, 2, False)
