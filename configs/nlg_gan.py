@@ -1,6 +1,9 @@
 """Writing in three registers, from texts that come with packages: Python's manual, docstrings, scripture.
 
 jaxgen train configs/nlg_gan.py
+
+12 minutes on one core of an EPYC, shared with tests. Result, seed 0 at commit bd70e4d: a classifier finds the category
+of 98% of the texts, as of real ones; 3.79 nats a token of held-out texts, none copied.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent

