@@ -113,8 +113,10 @@ class Trained:
     def level(self) -> float:
         """The critic's logit from which on all texts pass: `CEILING` above the mean of texts as the generator writes
         them, to go with what the run keeps."""
-        kept = {n: a for n, a in self.examples().items() if n in ("label", "prompt")} if self.workdir else {}
-        some = {name: np.resize(a, (LEVELLED, *a.shape[1:])) for name, a in kept.items()}
+        gen = self.game.gen
+        needed = {"label": getattr(gen, "classes", 0), "prompt": getattr(gen, "prompted", False)}
+        kept = self.examples() if any(needed.values()) else {}
+        some = {name: np.resize(kept[name], (LEVELLED, *kept[name].shape[1:])) for name, on in needed.items() if on}
         return float(self._logits(self.sequences(LEVELLED, LEVEL_SEED, some), some).mean(dtype=np.float64)) + CEILING
 
     def _logits(self, tokens: np.ndarray, given: Mapping[str, np.ndarray] | None) -> np.ndarray:

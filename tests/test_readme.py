@@ -127,8 +127,8 @@ def data_in(folder):
         midi.write(file, from_pitches([[48 + place, 55 + place, 64 + (place + t) % 5] for t in range(80)]), grid=4)
     small = ["--model.width", "16", "--model.vocabulary", "500", "--game.pretrain", "4", "--game.critic-pretrain", "2"]
     return {
-        "music_vae": ["--data", "midi", "--model.encoder", "8", "--model.decoder", "8"],
-        "music_vae_accompaniment": ["--data", "midi", "--model.width", "8"],
+        "music_vae": ["--data", "midi", "--batch", "8", "--model.encoder", "8", "--model.decoder", "8"],
+        "music_vae_accompaniment": ["--data", "midi", "--batch", "8", "--model.width", "8"],
         **dict.fromkeys(("text_gan", "nlp_gan", "nlg_gan"), small),
         "face_gan": ["--data", "images.npz", "--shape", "16", "16", "1"],
         "medical_gan": ["--data", "tissue.npz", "--shape", "16", "16", "3"],

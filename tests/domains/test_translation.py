@@ -270,7 +270,7 @@ def test_a_run_that_keeps_no_pictures_can_still_be_given_one(runs, files, tmp_pa
     (tmp_path / "young").mkdir()
     for name in ("config.json", "checkpoints"):
         (tmp_path / "young" / name).symlink_to(runs / "noise" / name)
-    with pytest.raises(UserError, match=r"examples\.npz cannot be read .*or give a picture of your own"):
+    with pytest.raises(UserError, match=r"examples\.npz cannot be read .*or give something of your own"):
         sample(tmp_path / "young")
     (tmp_path / "young" / "examples.npz").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"examples\.npz cannot be read"):
