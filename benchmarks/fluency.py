@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxgen.domains import _text
 from jaxgen.losses.adversarial import relativistic
+from jaxgen.metrics.tokens import counted
 from jaxgen.models.tokens import Critic, Generator
 from jaxgen.steps import sequence_gan
 
@@ -30,7 +30,7 @@ class Reader:
         filled = tokens[np.arange(-(-len(tokens) // BLOCK) * BLOCK) % len(tokens)]  # one compile for all
         blocks = filled.reshape(-1, BLOCK, tokens.shape[1])
         log_p = np.concatenate([np.asarray(self._log_p(self.state, block)) for block in blocks])[: len(tokens)]
-        return -float(log_p.sum(dtype=np.float64) / _text.counted(tokens))
+        return -float(log_p.sum(dtype=np.float64) / counted(tokens))
 
     @cached_property
     def _log_p(self) -> Any:

@@ -102,7 +102,7 @@ def earlier_seeds(name: str, seed: int) -> list[dict[str, Any]]:
 def spread(rows: Sequence[Row], verdict: Verdict) -> str:
     lines = [f"over {len(rows)} seeds:"]
     for column in dict.fromkeys(part.column for part in verdict.judged):
-        values = np.array([row[column] for row in rows], np.float64)
+        values = np.array([row.get(column, np.nan) for row in rows], np.float64)  # nan: there was nothing to measure
         lines.append(f"  {column}  mean {values.mean():.4f}  standard deviation {values.std(ddof=1):.4f}")
     return "\n".join(lines)
 

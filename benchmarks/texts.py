@@ -4,6 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
+
 from jaxgen.data import prose, texts
 
 CAPTIONS = Path("text", "coco-captions-texygen")
@@ -51,6 +53,13 @@ def registers(shared: Path, target: Path) -> Path:
             (target / split / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     shutil.rmtree(target / "source")
     return target
+
+
+def by_frequency(tokens: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """n texts of words drawn by their frequency in texts [N, T] alone, as long as some of those: an impostor."""
+    drawn = rng.choice(tokens[tokens > 0], (n, tokens.shape[1]))
+    lengths = (tokens > 0).sum(1)[rng.integers(len(tokens), size=n)]
+    return np.where(np.arange(tokens.shape[1]) < lengths[:, None], drawn, 0)
 
 
 def _spoken(text: str) -> list[str]:

@@ -3,8 +3,8 @@ accelerators.
 
 jaxgen train configs/music_vae_maestro.py --data path/to/maestro-v3.0.0
 
-Not trained here: its step is lowered for CUDA and TPU by a test. The widths are MusicVAE's (Roberts et al. 2018,
-section 5.1, its encoder's 2,048 and the decoders' 1,024).
+Not trained here: its step is lowered for CUDA and TPU by a test. The widths are MusicVAE's (Roberts et al. 2018), with
+one layer where it has two.
 """
 
 from jaxgen.config import Adam, Config, Loop, PassageVAE, VariationalSequence

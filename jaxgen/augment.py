@@ -5,7 +5,7 @@ augmentation (DiffAugment: Zhao et al. 2020). Each operation meets each example 
 about 0.8 for the same reason (ADA: Karras et al. 2020).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -191,11 +191,3 @@ def _within(place: Array, length: int) -> Array:
 
 def _wide(x: Array) -> Array:
     return x[:, None, None, None]
-
-
-def transposed(keys: Array, sequences: Sequence[Array], most: int) -> list[Array]:
-    """Sequences [B, T, P] of 0 and 1, all of an example shifted along P by one whole number of entries, evenly drawn
-    from -most to most by its key [B]: music in another key. Entries that leave at one end come in at the other; leave
-    as much room at the ends."""
-    by = jax.vmap(lambda key: jax.random.randint(key, (), -most, most + 1))(keys)
-    return [jax.vmap(lambda x, n: jnp.roll(x, n, axis=-1))(x, by) for x in sequences]

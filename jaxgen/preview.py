@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from jaxgen import files
 from jaxgen.errors import UserError
 
 
@@ -84,10 +85,7 @@ def new_folder(path: epath.Path) -> epath.Path:
 
 
 def _write(path: epath.Path, save) -> epath.Path:
-    """Through memory, since Pillow knows no gs:// paths, and in one piece, so that no reader sees half a file."""
+    """Through memory, since Pillow knows no gs:// paths."""
     buffer = io.BytesIO()
     save(buffer)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.partial"
-    partial.write_bytes(buffer.getvalue())
-    return partial.replace(path)
+    return files.write(path, buffer.getvalue())

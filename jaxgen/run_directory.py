@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from jaxgen import preview
+from jaxgen import files, preview
 from jaxgen.config import Config, differences, from_dict, to_dict
 from jaxgen.errors import UserError
 
@@ -69,14 +69,12 @@ def read_examples(workdir: epath.PathLike) -> dict[str, np.ndarray]:
         ) from None
 
 
-def write_kept(workdir: epath.PathLike, files: Mapping[str, str]) -> None:
+def write_kept(workdir: epath.PathLike, texts: Mapping[str, str]) -> None:
     """Text files by name that a run keeps for whoever samples it, by process 0, each in one piece."""
     if jax.process_index() == 0:
-        for name, text in files.items():
+        for name, text in texts.items():
             with _explained(epath.Path(workdir)):
-                partial = epath.Path(workdir) / f"{name}.tmp"
-                partial.write_text(text + "\n", encoding="utf-8")
-                partial.replace(epath.Path(workdir) / name)
+                files.write(epath.Path(workdir) / name, f"{text}\n".encode())
 
 
 def read_kept(workdir: epath.PathLike, name: str) -> str:

@@ -12,7 +12,7 @@ from etils import epath
 
 from jaxgen import assemble, run_directory
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.config import AdversarialSequence, Config, VariationalSequence
+from jaxgen.config import Config
 from jaxgen.domains import Raw
 from jaxgen.errors import UserError
 from jaxgen.latent import circle, numbered_keys, prior
@@ -21,7 +21,8 @@ from jaxgen.types import Array, Batch, PyTree
 CHUNK = 64  # examples in one pass, always as many: one compile, little memory, and an example's bits don't depend on n
 
 CEILING = 2.0
-"""How far above the mean logit of a generator's own texts one passes always; of all of them about one in six does."""
+"""How far above the mean logit of a generator's own texts one passes always. So exp(-2) of them pass, one in seven,
+where the critic finds all alike, and more where it does not."""
 LEVELLED, LEVEL_SEED = 512, 0
 
 
@@ -35,6 +36,7 @@ class Trained:
     step: int
     notes: list[str] = field(default_factory=list)  # damaged checkpoints that were passed over
     workdir: epath.PathLike = ""
+    programs: dict[str, Callable[..., Any]] = field(default_factory=dict)  # what was compiled, see `_compiled`
 
     @property
     def z_dim(self) -> int:
@@ -47,13 +49,7 @@ class Trained:
 
     def at(self, step: int) -> "Trained":
         """The same run at another step that it keeps, with what is compiled already."""
-        same = dataclasses.replace(load(self.workdir, step), game=self.game)
-        kept = [
-            f"_{name}" for name in ("decode", "criticise", "translate") if hasattr(assemble.steps(self.config), name)
-        ]
-        kept += ["_sequences"] if isinstance(self.config.game, VariationalSequence | AdversarialSequence) else []
-        same.__dict__.update({name: getattr(self, name) for name in kept})
-        return same
+        return dataclasses.replace(load(self.workdir, step), game=self.game, programs=self.programs)
 
     def draw(self, n: int, seed: int, label: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray:
         """n model outputs [n, ...] of classes `label` [n], else of all in turn; the first m are the same for every
@@ -66,18 +62,23 @@ class Trained:
 
     def decode(self, z: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
         """Model outputs [N, ...] at latents z [N, Z] of classes `label` [N], else of all in turn."""
-        return self._in_chunks(self._decode, z, self._labels(len(z), label))
+        return self._in_chunks(self._compiled("decode"), z, label=self._labels(len(z), label))
 
     def criticise(self, x: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
         """The critic's logits [N] of x [N, ...], which lie in the range of the model's outputs."""
-        return self._in_chunks(self._criticise, x, self._labels(len(x), label))
+        return self._in_chunks(self._compiled("criticise"), x, label=self._labels(len(x), label))
 
     def translate(self, x: np.ndarray, seed: int, back: bool = False, chunk: int = CHUNK) -> np.ndarray:
         """Model outputs [N, ...] for sources x [N, ...] in the range that the step takes, of a game that translates;
         `back`: the other way. Noise, where the game has any, is by the seed and the place in x; each shape of x takes a
         compile. `chunk` of them pass at a time: few of a large picture's tiles."""
+
+        def run(state: PyTree, x: Array, keys: Array) -> Array:
+            of = assemble.steps(self.config).translate
+            return of(state, x, jax.random.wrap_key_data(keys), self.game, **({"back": True} if back else {}))
+
         keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), len(x))))
-        return self._in_chunks(self._translate[back], x, None, chunk, keys=keys)
+        return self._in_chunks(self._compiled("translate back" if back else "translate", run), x, chunk, keys=keys)
 
     def sources(self, batch: Batch, seed: int) -> np.ndarray:
         """x [N, ...] of a batch of the game: what it brings, or what the game makes of its images."""
@@ -91,19 +92,13 @@ class Trained:
     ) -> np.ndarray:
         """n sequences [n, ...] of a game of sequences, to go with `given` [n, ...] arrays; the first m are the same for
         every n >= m."""
-        keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), n)))
-        heat = np.full(n, temperature, np.float32)
-        more = dict(given or {})
-        return self._in_chunks(self._sequences, keys, more.pop("label", None), CHUNK, heat=heat, **more)
+        return self._drawn("sample", n, seed, given, temperature)
 
     def judged(
         self, n: int, seed: int, given: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
     ) -> np.ndarray:
         """As `sequences`, of those texts that the critic lets pass, by `level`."""
-        keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), n)))
-        more = dict(given or {}) | {"heat": np.full(n, temperature, np.float32)}
-        more["level"] = np.full(n, self.level, np.float32)
-        return self._in_chunks(self._judged, keys, more.pop("label", None), CHUNK, **more)
+        return self._drawn("judged", n, seed, given, temperature, level=self.level)
 
     def passing(self, tokens: np.ndarray, given: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """The logarithm of the chance [N] with which each text [N, T] passes there."""
@@ -120,34 +115,42 @@ class Trained:
         return float(self._logits(self.sequences(LEVELLED, LEVEL_SEED, some), some).mean(dtype=np.float64)) + CEILING
 
     def _logits(self, tokens: np.ndarray, given: Mapping[str, np.ndarray] | None) -> np.ndarray:
-        more = dict(given or {})
-        return self._in_chunks(self._criticise_texts, tokens, more.pop("label", None), CHUNK, **more)
-
-    @cached_property
-    def _judged(self) -> Callable[..., Any]:
-        def run(state: PyTree, x: Array, heat: Array, level: Array, **given: Array) -> Array:
-            keys = jax.random.wrap_key_data(x)
-            return assemble.steps(self.config).judged(state, keys, self.game, level[0], given or None, heat[0])
-
-        return jax.jit(run)
-
-    @cached_property
-    def _criticise_texts(self) -> Callable[..., Any]:
         def run(state: PyTree, x: Array, **given: Array) -> Array:
             return assemble.steps(self.config).criticise(state, x, self.game, given or None)
 
-        return jax.jit(run)
+        return self._in_chunks(self._compiled("logits", run), tokens, CHUNK, **(given or {}))
+
+    def _drawn(
+        self, name: str, n: int, seed: int, given: Mapping[str, np.ndarray] | None, temperature: float, **how: float
+    ) -> np.ndarray:
+        """What the game's `sample` or `judged` draws; the numbers that say `how` go with each row, as what is given."""
+
+        def run(state: PyTree, x: Array, temperature: Array, **more: Array) -> Array:
+            options = {option: more.pop(option)[0] for option in how}
+            function, keys = getattr(assemble.steps(self.config), name), jax.random.wrap_key_data(x)
+            return function(state, keys, self.game, given=more or None, temperature=temperature[0], **options)
+
+        keys = np.asarray(jax.random.key_data(numbered_keys(jax.random.key(seed), n)))
+        numbers = {
+            option: np.full(n, number, np.float32) for option, number in {"temperature": temperature, **how}.items()
+        }
+        return self._in_chunks(self._compiled(name, run), keys, CHUNK, **numbers, **(given or {}))
 
     def encode(self, batch: Mapping[str, Any]) -> np.ndarray:
         """The latents [N, Z] of a batch of passages, of a game that has a latent for each."""
-        run = jax.jit(partial(assemble.steps(self.config).encode, game=self.game))
-        return np.asarray(run(self.state, dict(batch)))
+        return np.asarray(self._compiled("encode")(self.state, dict(batch)))
 
     def log_likelihood(self, batch: Mapping[str, Any], temperature: float = 1.0) -> np.ndarray:
         """log p of each token [N, T] of a batch of texts, in nats; 0 after the end."""
-        given = {name: a for name, a in batch.items() if name == "prompt"}
-        heat = np.full(len(batch["tokens"]), temperature, np.float32)
-        return self._in_chunks(self._log_likelihood, batch["tokens"], batch.get("label"), CHUNK, heat=heat, **given)
+
+        def run(state: PyTree, x: Array, temperature: Array, **given: Array) -> Array:
+            batch = {"tokens": x, **given}
+            return assemble.steps(self.config).log_likelihood(state, batch, self.game, temperature[0])
+
+        more = dict(batch)
+        x = more.pop("tokens")
+        more["temperature"] = np.full(len(x), temperature, np.float32)
+        return self._in_chunks(self._compiled("log_likelihood", run), x, **more)
 
     def bounds(self, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
         """What the `bounds` of a game of sequences says of each example of a batch, in nats."""
@@ -158,11 +161,8 @@ class Trained:
         return self._of_sequences("shuffled", batch, seed)
 
     def _of_sequences(self, name: str, batch: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
-        function = getattr(assemble.steps(self.config), name)
-        run = jax.jit(lambda state, piece, key: function(state, piece, key, self.game))
-        n = len(batch["sequence"])
-        parts = []
-        for i, start in enumerate(range(0, n, CHUNK)):
+        run, parts = self._compiled(name), []
+        for i, start in enumerate(range(0, len(batch["sequence"]), CHUNK)):
             piece = {k: np.asarray(a[start : start + CHUNK]) for k, a in batch.items()}
             parts.append(run(self.state, piece, jax.random.fold_in(jax.random.key(seed), i)))
         return {k: np.concatenate([np.asarray(part[k]) for part in parts]) for k in parts[0]}
@@ -183,52 +183,22 @@ class Trained:
         out = self.decode(latents.reshape(frames * n, -1), None if label is None else np.tile(label, frames))
         return out.reshape(frames, n, *out.shape[1:])
 
-    @cached_property
-    def _sequences(self) -> Callable[..., Any]:
-        def run(state: PyTree, x: Array, heat: Array, **given: Array) -> Array:
-            keys = jax.random.wrap_key_data(x)
-            return assemble.steps(self.config).sample(state, keys, self.game, given or None, heat[0])
-
-        return jax.jit(run)
-
-    @cached_property
-    def _log_likelihood(self) -> Callable[..., Any]:
-        def run(state: PyTree, x: Array, heat: Array, **given: Array) -> Array:
-            return assemble.steps(self.config).log_likelihood(state, {"tokens": x, **given}, self.game, heat[0])
-
-        return jax.jit(run)
-
-    @cached_property
-    def _translate(self) -> dict[bool, Callable[..., Any]]:
-        def run(state: PyTree, x: Array, keys: Array, back: bool) -> Array:
-            of = assemble.steps(self.config).translate
-            return of(state, x, jax.random.wrap_key_data(keys), self.game, **({"back": True} if back else {}))
-
-        return {back: jax.jit(partial(run, back=back)) for back in (False, True)}
-
     def _labels(self, n: int, label: np.ndarray | None) -> np.ndarray | None:
         if not self.classes:
             return None
         return np.arange(n, dtype=np.int32) % self.classes if label is None else np.asarray(label, np.int32)
 
-    @cached_property
-    def _decode(self) -> Callable[..., Any]:
-        return jax.jit(partial(assemble.steps(self.config).decode, game=self.game))
-
-    @cached_property
-    def _criticise(self) -> Callable[..., Any]:
-        return jax.jit(partial(assemble.steps(self.config).criticise, game=self.game))
+    def _compiled(self, name: str, run: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """The game's function of that name, or `run` in its place, compiled at most once."""
+        if name not in self.programs:
+            self.programs[name] = jax.jit(run or partial(getattr(assemble.steps(self.config), name), game=self.game))
+        return self.programs[name]
 
     def _in_chunks(
-        self,
-        function: Callable[..., Any],
-        x: np.ndarray,
-        label: np.ndarray | None,
-        chunk: int = CHUNK,
-        **more: np.ndarray,
+        self, function: Callable[..., Any], x: np.ndarray, chunk: int = CHUNK, **more: np.ndarray | None
     ) -> np.ndarray:
-        """function(state, x, label=label), the last chunk filled up with its first example."""
-        given = {"x": x} | ({} if label is None else {"label": label}) | more
+        """function(state, x, **more), of more what is not None, the last chunk filled up with its first example."""
+        given = {"x": x} | {name: a for name, a in more.items() if a is not None}
         parts = []
         for start in range(0, len(x), chunk):
             part = {name: np.asarray(a[start : start + chunk]) for name, a in given.items()}

@@ -196,5 +196,5 @@ def test_another_step_shares_what_is_compiled(conditional, tmp_path):
     assert (first.step, last.step) == (1, 2)
     np.testing.assert_array_equal(first.draw(4, seed=0), load(tmp_path, 1).draw(4, seed=0))
     assert np.abs(first.draw(4, seed=0) - last.draw(4, seed=0)).max() > 0
-    assert last._decode is first._decode
-    assert last._decode._cache_size() == 1
+    assert last.programs is first.programs
+    assert last.programs["decode"]._cache_size() == 1

@@ -20,8 +20,9 @@ from etils import epath
 from jaxgen import run_directory
 from jaxgen.assemble import config_named
 from jaxgen.checkpoint import Checkpoints
-from jaxgen.config import Config
+from jaxgen.config import AdversarialSequence, Config
 from jaxgen.train import train
+from jaxgen.trained import Trained
 
 Row = Mapping[str, float | int | str]
 
@@ -103,6 +104,12 @@ def trained(cfg: Config, workdir: Path) -> tuple[list[int], float]:
     with Checkpoints(run_directory.checkpoints(workdir)) as checkpoints:
         steps = checkpoints.steps()
     return steps, minutes(workdir, cfg.batch)
+
+
+def likelihood_alone(run: Trained) -> Trained:
+    """A GAN of text at the end of its first phase, which is kept: what it is held against."""
+    assert isinstance(run.config.game, AdversarialSequence)
+    return run.at(run.config.game.pretrain)
 
 
 def minutes(workdir: Path, batch: int) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import fluency, gates, texts
+from benchmarks.curves import Curve, ahead
 from benchmarks.gates import Part, Row, Verdict
 from jaxgen import assemble
 from jaxgen.domains import _text
@@ -30,7 +31,9 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     train, heldout = (domain.load(cfg, split) for split in ("train", "test"))
     of, names = _text.read_kept(run.kept(_text.KEPT))
     judge = registers.classifier(of.decode(train["tokens"]), train["label"])
-    reader = fluency.reader(heldout["tokens"], cfg.model.vocabulary)  # type: ignore[union-attr]
+    # One half teaches the reader, the other is what real texts come to.
+    reader = fluency.reader(heldout["tokens"][::2], run.game.gen.vocabulary)
+    unseen = {name: a[1::2] for name, a in heldout.items()}
     label = np.arange(SAMPLES, dtype=np.int32) % len(names)
 
     def row(tokens: np.ndarray, label: np.ndarray = label) -> dict[str, float]:
@@ -45,16 +48,19 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
         made = (model.sequences(SAMPLES, 0, {"label": label}, t) for t in TEMPERATURES)
         return [{"temperature": t} | row(tokens) for t, tokens in zip(TEMPERATURES, made, strict=True)]
 
-    mle = load(workdir / CONFIG, cfg.game.pretrain)  # type: ignore[union-attr]
-    curves = {"ours": curve(run), "MLE": curve(mle)}
+    curves = {"ours": curve(run), "MLE": curve(gates.likelihood_alone(run))}
     ours = dict(next(point for point in curves["ours"] if point["temperature"] == 1))
-    ours["fluency_loss"] = dearer(curves["ours"], curves["MLE"])
-    real, copied = _by_class(heldout, label), _by_class(train, label)
+    ours |= _loss(curves["ours"], curves["MLE"])
+    real, copied = _by_class(unseen, label), _by_class(train, label)
+
+    def judged(found: dict[str, float]) -> dict[str, float]:
+        return found | _loss([found], curves["MLE"])
+
     impostors: dict[str, Row] = {
-        "texts of other categories": _judged(row(real, (label + 1) % len(names)), curves["MLE"]),
-        "collapsed": _judged(row(real[np.arange(SAMPLES) % len(names)]), curves["MLE"]),
-        "memoriser": _judged(row(copied), curves["MLE"]),
-        "marginal": _judged(row(_marginal(train, label)), curves["MLE"]),
+        "texts of other categories": judged(row(real, (label + 1) % len(names))),
+        "collapsed": judged(row(real[np.arange(SAMPLES) % len(names)])),
+        "memoriser": judged(row(copied)),
+        "marginal": judged(row(_marginal(train, label))),
     }
     shown = {f"{name}, temperature {p['temperature']}": p for name, points in curves.items() for p in points}
     facts: dict[str, Any] = {
@@ -74,19 +80,10 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     )
 
 
-def dearer(ours: list[dict[str, float]], likely: list[dict[str, float]]) -> float:
-    """Mean over our points of ours less the MLE's NLL where self-BLEU is the same: read off by straight lines, within
-    the MLE's curve; nan where no point lies there."""
-    name = f"self_bleu_{ORDER}"
-    known = sorted(likely, key=lambda point: point[name])
-    x, y = (np.array([point[k] for point in known]) for k in (name, "nll"))
-    inside = [point for point in ours if x[0] <= point[name] <= x[-1]]
-    return float(np.mean([p["nll"] - np.interp(p[name], x, y) for p in inside])) if inside else float("nan")
-
-
-def _judged(row: dict[str, float], likely: list[dict[str, float]]) -> dict[str, float]:
-    loss = dearer([row], likely)
-    return row | ({"fluency_loss": loss} if np.isfinite(loss) else {})
+def _loss(ours: Curve, likely: Curve) -> dict[str, float]:
+    """How much higher our NLL is than the MLE's at equal self-BLEU; of what lies beyond its curve nothing."""
+    loss = ahead(ours, likely, "nll", f"self_bleu_{ORDER}")
+    return {"fluency_loss": loss} if np.isfinite(loss) else {}
 
 
 def _by_class(raw: Any, label: np.ndarray) -> np.ndarray:
@@ -99,12 +96,9 @@ def _by_class(raw: Any, label: np.ndarray) -> np.ndarray:
 
 
 def _marginal(train: Any, label: np.ndarray) -> np.ndarray:
-    """Words by their frequency in the category, as many as a training text has."""
-    rng, tokens = np.random.default_rng(0), train["tokens"]
-    out = np.zeros((len(label), tokens.shape[1]), np.int32)
+    """Words by their frequency in each category."""
+    rng, out = np.random.default_rng(0), np.zeros((len(label), train["tokens"].shape[1]), np.int32)
     for kind in np.unique(label):
-        of, rows = tokens[train["label"] == kind], label == kind
-        drawn = rng.choice(of[of > 0], (rows.sum(), tokens.shape[1]))
-        lengths = (of > 0).sum(1)[rng.integers(len(of), size=rows.sum())]
-        out[rows] = np.where(np.arange(tokens.shape[1]) < lengths[:, None], drawn, 0)
+        of = train["tokens"][train["label"] == kind]
+        out[label == kind] = texts.by_frequency(of, int((label == kind).sum()), rng)
     return out

@@ -41,15 +41,14 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
 
     rng = np.random.default_rng(0)
     nearest, _ = text_quality.nearest_text(prompt, train["prompt"])
-    mle = load(workdir / CONFIG, cfg.game.pretrain)  # type: ignore[union-attr]
     impostors: dict[str, Row] = {
         "replies of other prompts": row(real[rng.permutation(len(real))]),
         "collapsed": row(real[np.arange(len(real)) % 4]),
         "memoriser": row(train["tokens"][nearest]),
     }
     others: dict[str, Row] = {"real replies": row(real)}
-    for name, model in (("ours", run), ("MLE", mle)):
-        for t in TEMPERATURES[name == "ours" :]:
+    for name, model in (("ours", run), ("MLE", gates.likelihood_alone(run))):
+        for t in TEMPERATURES:
             others[f"{name}, temperature {t}"] = row(model.sequences(len(prompt), 0, {"prompt": prompt}, t))
     facts: dict[str, Any] = {
         "real": f"{len(prompt)} held-out captions in halves",

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks import gates, oracle, texts
+from benchmarks.curves import Curve, ahead
 from benchmarks.gates import Part, Row, Verdict, above
 from jaxgen import assemble
 from jaxgen.domains import _text
@@ -38,7 +39,6 @@ PUBLISHED = {
     "Texygen MLE": ((0.731, 0.497, 0.305, 0.189), (0.916, 0.769, 0.583, 0.408)),
     "Texygen SeqGAN": ((0.745, 0.498, 0.294, 0.180), (0.950, 0.840, 0.670, 0.489)),
 }
-Curve = list[dict[str, float]]
 
 
 def measure(seed: int, data: Path, workdir: Path) -> Verdict:
@@ -68,8 +68,7 @@ def _oracle(seed: int, workdir: Path) -> Verdict:
     bar = min(likely, key=lambda point: point["nll_test"])
     deviation = _deviation("mle_nll_oracle", seed, bar["nll_oracle"])
     best = _sharpest(curve, bar["nll_test"])
-    # A gain that there is not is nan: the spread over seeds is read of every one.
-    ours = {"mle_nll_test": bar["nll_test"], "mle_nll_oracle": bar["nll_oracle"], "oracle_gain": float("nan")}
+    ours = {"mle_nll_test": bar["nll_test"], "mle_nll_oracle": bar["nll_oracle"]}
     ours |= _gain(best, bar) | ({"deviation": deviation} if np.isfinite(deviation) else {})
     return Verdict(
         ours=ours,
@@ -171,10 +170,9 @@ def _captions(seed: int, data: Path, workdir: Path) -> Verdict:
     domain = assemble.domain(cfg)
     train, heldout = (domain.load(cfg, split)["tokens"] for split in ("train", "test"))
     references = bleu.References(heldout)
-    pretrain = cfg.game.pretrain  # type: ignore[union-attr]
-    likely = load(workdir / "text_gan_captions", pretrain)
+    likely = gates.likelihood_alone(run)
     curves = {"ours": caption_curve(run, references, heldout), "mle": caption_curve(likely, references, heldout)}
-    gains = {f"bleu_{n}_gain": equal_diversity(curves["ours"], curves["mle"], n) for n in ORDERS}
+    gains = _gains(curves["ours"], curves["mle"])
     at_one = next(point for point in curves["ours"] if point["alpha"] == 1)
     made = run.sequences(SAMPLES, seed=0)
     nearest = text_quality.memorisation(made, train, heldout[:SAMPLES])
@@ -202,7 +200,7 @@ def _captions(seed: int, data: Path, workdir: Path) -> Verdict:
         facts={
             "captions": "10,000 for training, 10,000 references, 2,000 samples",
             "captions_curves": curves,
-            "captions_steps": {"mle": pretrain, "ours": run.step, "kept": kept},
+            "captions_steps": {"mle": likely.step, "ours": run.step, "kept": kept},
             "captions_minutes": minutes,
         },
     )
@@ -218,32 +216,22 @@ def caption_curve(run: Trained, references: bleu.References, heldout: np.ndarray
     return [point | {"nll": nll} for point in found]
 
 
-def equal_diversity(ours: Curve, likely: Curve, n: int) -> float:
-    """Mean of ours less the MLE's BLEU-n where self-BLEU-n is the same: at each point of our curve that lies within
-    the MLE's, of which the BLEU is read off by straight lines."""
-    x, y = (np.array([point[f"{name}_{n}"] for point in likely]) for name in ("self_bleu", "bleu"))
-    inside = [point for point in ours if x.min() <= point[f"self_bleu_{n}"] <= x.max()]
-    order = np.argsort(x)
-    gains = [p[f"bleu_{n}"] - float(np.interp(p[f"self_bleu_{n}"], x[order], y[order])) for p in inside]
-    return float(np.mean(gains)) if gains else float("nan")
+def _gains(ours: Curve, likely: Curve) -> dict[str, float]:
+    """BLEU above the MLE's at equal self-BLEU; of what lies beyond its curve nothing."""
+    gains = {f"bleu_{n}_gain": ahead(ours, likely, f"bleu_{n}", f"self_bleu_{n}") for n in ORDERS}
+    return {name: gain for name, gain in gains.items() if np.isfinite(gain)}
 
 
 def _impostors(train: np.ndarray, heldout: np.ndarray, likely: Curve, references: bleu.References) -> dict[str, Row]:
     """Words by their frequency alone; one good text again and again; training texts as they are."""
     rng = np.random.default_rng(0)
-    words = train[train > 0]
-    drawn = rng.choice(words, (SAMPLES, train.shape[1]))
-    lengths = (train > 0).sum(1)[rng.integers(len(train), size=SAMPLES)]
-    marginal = np.where(np.arange(train.shape[1]) < lengths[:, None], drawn, 0)
+    marginal = texts.by_frequency(train, SAMPLES, rng)
     copied = train[rng.permutation(len(train))[:SAMPLES]]
     sets = {"marginal": marginal, "collapsed": np.repeat(copied[:4], SAMPLES // 4, axis=0), "memoriser": copied}
     rows = {}
     for name, tokens in sets.items():
         point = _scores(tokens, references)
-        gains = {f"bleu_{n}_gain": equal_diversity([point], likely, n) for n in ORDERS}
-        # What lies beyond the MLE's curve has no gain to show.
-        shown = {k: v for k, v in gains.items() if np.isfinite(v)}
-        rows[name] = point | shown | text_quality.memorisation(tokens, train, heldout[:SAMPLES])
+        rows[name] = point | _gains([point], likely) | text_quality.memorisation(tokens, train, heldout[:SAMPLES])
     return rows
 
 

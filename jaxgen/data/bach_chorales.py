@@ -1,17 +1,15 @@
 """The embedded set `bach_chorales`: the four-part chorales of J. S. Bach in the corpus of music21 (Cuthbert & Ariza
 2010).
 
-They come with the package music21, as compressed MusicXML, which is read here: to the same notes, music21's own
-reader takes ten times as long.
+They come with the package music21, as compressed MusicXML, and are read by it.
 """
 
 import importlib.metadata
-import importlib.util
-import xml.etree.ElementTree as ET
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+import math
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +22,6 @@ _TWICE = (
     *("bwv62.6", "bwv177.4", "bwv18.5-w", "bwv20.7", "bwv227.11", "bwv244.17"),
     *("bwv279", "bwv280", "bwv323", "bwv398", "bwv414", "bwv419"),
 )
-_TICKS = 10080  # in a quarter note, as in music21: a whole number of them in a 32nd, a triplet, a quintuplet, ..
-_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _INSTALL = 'The data set bach_chorales comes with the package music21. Install it: pip install "jaxgen[music]".'
 
 
@@ -35,8 +31,8 @@ def read(grid: int, data_dir: str = "") -> list[np.ndarray]:
     A slice has the notes that sound at its beginning: at a grid of 4, sixteenths are kept and shorter notes between
     them are not. Repeats are played once. Of the corpus's 408 files (in 10.5.1) 364 have four parts. Left out are
     twelve that share sixteen quarter notes in a row with another one, in whatever key: most are the same chorale again,
-    and would be trained on and held out at once. The 352 others are 76,788 sixteenths. They are read at first use (two
-    seconds) and kept in `cache_dir(data_dir)`, in a file of music21's version and the grid; a damaged file is made
+    and would be trained on and held out at once. The 352 others are 76,788 sixteenths. They are read at first use (half
+    a minute) and kept in `cache_dir(data_dir)`, in a file of music21's version and the grid; a damaged file is made
     anew. Raises `UserError` where music21 is missing, its corpus is damaged, the grid is out of range or the cache
     cannot be written.
     """
@@ -50,82 +46,32 @@ def read(grid: int, data_dir: str = "") -> list[np.ndarray]:
     return np.split(np.unpackbits(found["bits"], axis=1, count=PITCHES), found["lengths"].cumsum()[:-1])
 
 
-def chorale(content: bytes, grid: int) -> np.ndarray | None:
-    """MusicXML (score-partwise) of one piece -> its roll uint8 [T, 88] as `read` has it; None unless it has four parts.
-
-    Raises ValueError or AttributeError for what is no such score.
-    """
-    parts = ET.fromstring(content).findall("part")
-    if len(parts) != _VOICES:
+def chorale(score: Any, grid: int) -> np.ndarray | None:
+    """A music21 score of one piece -> its roll uint8 [T, 88] as `read` has it; None unless it has four parts."""
+    if len(score.parts) != _VOICES:
         return None
-    voices = [list(_notes(part)) for part in parts]
-    total = max(end for voice in voices for _, _, end in voice)
-    roll = np.zeros((-(-total * grid // _TICKS), PITCHES), np.uint8)
-    for voice in voices:
-        for pitch, start, end in voice:
-            if pitch is not None:
-                first, after = (-(-edge * grid // _TICKS) for edge in (start, end))  # rounded up
-                roll[first:after, pitch - LOWEST] = 1
+    roll = np.zeros((math.ceil(score.highestTime * grid), PITCHES), np.uint8)
+    for element in score.flatten().notes:
+        if not element.duration.isGrace:  # it has no time of its own
+            first, after = (math.ceil(edge * grid) for edge in (element.offset, element.offset + element.quarterLength))
+            roll[first:after, [pitch.midi - LOWEST for pitch in element.pitches]] = 1
     return roll
 
 
-def _notes(part: ET.Element) -> Iterator[tuple[int | None, int, int]]:
-    """(MIDI pitch, or None for a rest; start; end) in ticks from the beginning of the part."""
-    begin, ticks = 0, _TICKS
-    for measure in part.findall("measure"):
-        now = last = longest = begin
-        for item in measure:
-            if divisions := item.findtext("divisions"):
-                ticks = _ticks(int(divisions))
-            length = ticks * int(item.findtext("duration") or 0)
-            if item.tag == "backup":
-                now -= length
-            elif item.tag == "forward":
-                now += length
-            elif item.tag == "note":  # grace notes have no duration, and so no slice
-                start = last if item.find("chord") is not None else now
-                last, now = start, start + length
-                yield _pitch(item), start, now
-            longest = max(longest, now)
-        begin = longest
-
-
-def _ticks(divisions: int) -> int:
-    """Of one division of a quarter note."""
-    if divisions < 1 or _TICKS % divisions:
-        raise ValueError(f"it divides quarter notes by {divisions}")
-    return _TICKS // divisions
-
-
-def _pitch(note: ET.Element) -> int | None:
-    pitch = note.find("pitch")
-    if pitch is None:
-        return None
-    step, octave = pitch.findtext("step", ""), int(pitch.findtext("octave", ""))
-    return 12 * (octave + 1) + _STEPS[step] + round(float(pitch.findtext("alter") or 0))
-
-
 def _all(grid: int) -> dict[str, np.ndarray]:
-    spec = importlib.util.find_spec("music21")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(_INSTALL)
-    folder = Path(spec.submodule_search_locations[0], "corpus", "bach")
-    rolls = []
+    try:
+        from music21 import converter
+    except ImportError as error:
+        raise UserError(_INSTALL) from error
+    print("bach_chorales is read for the first time, which takes half a minute.", file=sys.stderr)
+    folder, rolls = _folder(), []
     for file in sorted(folder.glob("*.mxl")):
         if file.stem in _TWICE:
             continue
         try:
-            roll = chorale(_inside(file), grid)
-        except (
-            OSError,
-            ValueError,
-            AttributeError,
-            LookupError,
-            StopIteration,
-            SyntaxError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+            # forceSource: without the pickles that music21 may have of it among the user's temporary files.
+            roll = chorale(converter.parse(file, forceSource=True), grid)
+        except Exception as error:  # whatever music21 may say of a broken file
             raise UserError(
                 f"Cannot read {file} ({error}). Install it anew: pip install --force-reinstall music21."
             ) from error
@@ -136,11 +82,10 @@ def _all(grid: int) -> dict[str, np.ndarray]:
     return {"bits": np.packbits(np.concatenate(rolls), axis=1), "lengths": np.array([len(roll) for roll in rolls])}
 
 
-def _inside(file: Path) -> bytes:
-    """The score in a compressed MusicXML file: what its table of contents names first."""
-    with zipfile.ZipFile(file) as opened:
-        contents = ET.fromstring(opened.read("META-INF/container.xml"))
-        return opened.read(next(contents.iter("rootfile")).attrib["full-path"])
+def _folder() -> Path:
+    import music21
+
+    return Path(music21.__file__).parent / "corpus" / "bach"
 
 
 def _fit(found: Mapping[str, np.ndarray]) -> bool:

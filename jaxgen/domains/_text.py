@@ -9,12 +9,12 @@ import numpy as np
 from etils import epath
 from flax import linen as nn
 
-from jaxgen import preview
+from jaxgen import files, preview
 from jaxgen.config import AdversarialSequence, Config, Recurrent
 from jaxgen.domains import Found, Pictures, Raw, SampleOptions, Source
 from jaxgen.errors import UserError
 from jaxgen.metrics import bleu, text_quality
-from jaxgen.metrics.tokens import lengths as lengths_of
+from jaxgen.metrics.tokens import counted
 from jaxgen.models import tokens
 from jaxgen.text import vocabulary
 from jaxgen.text.vocabulary import Vocabulary
@@ -32,7 +32,7 @@ class TextOptions(SampleOptions):
     num: int = 10  # how many texts
     out: str = ""  # .txt one text a line, .npz tokens; nothing: printed, and written into the run
     temperature: float = 1.0  # below 1: more typical, less varied
-    judged: bool = False  # only texts that the critic lets pass, about one in six
+    judged: bool = False  # only texts that the critic lets pass: see `steps.sequence_gan.judged`
 
 
 def networks(
@@ -138,9 +138,7 @@ def write(pictures: Pictures, stem: epath.Path, kept: Mapping[str, str]) -> list
 
 
 def write_lines(path: epath.Path, lines: Sequence[str]) -> epath.Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
+    return files.write(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def check_out(options: TextOptions, folder: epath.Path) -> epath.Path:
@@ -172,11 +170,6 @@ def nll(run: Source, batch: Raw, ends: bool = True) -> float:
     """Nats a token of held-out texts, their ends among the tokens where they have any."""
     tokens = batch["tokens"]
     return -float(run.log_likelihood(batch).sum(dtype=np.float64) / (counted(tokens) if ends else tokens.size))
-
-
-def counted(tokens: np.ndarray) -> int:
-    """How many tokens the texts [N, T] have, their ends among them."""
-    return int(np.minimum(lengths_of(tokens) + 1, tokens.shape[1]).sum())
 
 
 def quality(samples: np.ndarray, train: Raw, heldout: Raw) -> Found:

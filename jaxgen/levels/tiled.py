@@ -10,6 +10,7 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from jaxgen import files
 from jaxgen.errors import UserError
 from jaxgen.levels.art import SIDE, tile_images
 from jaxgen.levels.inputs import check_level
@@ -30,8 +31,8 @@ def write(path: epath.Path, level: np.ndarray, tileset: Tileset) -> epath.Path:
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(tile_images(tileset), axis=1)).save(buffer, "PNG")
     if not image.exists() or image.read_bytes() != buffer.getvalue():
-        _write(image, buffer.getvalue())
-    return _write(path, json.dumps(_map(level, tileset, image.name)).encode())
+        files.write(image, buffer.getvalue())
+    return files.write(path, json.dumps(_map(level, tileset, image.name)).encode())
 
 
 def read(path: Path, tileset: Tileset, source: str = "") -> np.ndarray:
@@ -123,14 +124,6 @@ def _tileset(tileset: Tileset, image: str) -> dict[str, Any]:
             for i, (char, name) in enumerate(zip(tileset.chars, tileset.names, strict=True))
         ],
     }
-
-
-def _write(path: epath.Path, content: bytes) -> epath.Path:
-    """In one piece, so that no reader sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.partial"
-    partial.write_bytes(content)
-    return partial.replace(path)
 
 
 def _parsed(path: Path, source: str) -> Any:

@@ -24,6 +24,11 @@ def lengths(tokens: np.ndarray) -> np.ndarray:
     return np.where(ended.any(1), ended.argmax(1), tokens.shape[1])
 
 
+def counted(tokens: np.ndarray) -> int:
+    """How many tokens the texts [N, T] have, their ends among them."""
+    return int(np.minimum(lengths(tokens) + 1, tokens.shape[1]).sum())
+
+
 def texts(tokens: np.ndarray) -> list[tuple[int, ...]]:
     """The rows of [N, T], each up to its first `END`."""
     return [tuple(row[:n]) for row, n in zip(tokens.tolist(), lengths(tokens).tolist(), strict=True)]

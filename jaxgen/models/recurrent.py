@@ -69,8 +69,8 @@ class LSTM(nn.Module):
 
 
 class RelationalMemory(nn.Module):
-    """Slots that attend to each other and to the input (Santoro et al. 2018, equations 2-9), as in RelGAN (Nie et al.
-    2019): [B, T, features] -> [B, T, slots * width].
+    """Slots that attend to each other and to the input (Santoro et al. 2018), as in RelGAN (Nie et al. 2019):
+    [B, T, features] -> [B, T, slots * width].
 
     `width` numbers a slot, a multiple of `heads`.
     """
@@ -117,23 +117,24 @@ class RelationalMemory(nn.Module):
         return Core(start, partial(_affine, kernel=wide, bias=bias), step, scan)
 
 
-def _affine(x: Array, kernel: Array, bias: Array) -> Array:
+def _affine(x: Array, kernel: Array, bias: Array | None = None) -> Array:
     """x [..., I] -> [..., G] in one product of matrices, as `layers.Dense`."""
-    y = x.astype(kernel.dtype).reshape(-1, x.shape[-1]) @ kernel + bias[None]
-    return y.reshape(*x.shape[:-1], -1)
+    y = x.astype(kernel.dtype).reshape(-1, x.shape[-1]) @ kernel
+    return (y if bias is None else y + bias[None]).reshape(*x.shape[:-1], -1)
 
 
-def _gates(raw: Array) -> tuple[Array, Array, Array, Array]:
-    i, f, o, u = jnp.split(raw, 4, axis=-1)
-    return nn.sigmoid(i), nn.sigmoid(f), nn.sigmoid(o), jnp.tanh(u)
+def _cell(recurrent: Array, memory: Memory, inputs: Array) -> tuple[Memory, tuple[Array, Array, Array, Array]]:
+    """(h and c after a step, how far the gates were open)."""
+    h, c = memory
+    i, f, o, u = jnp.split(inputs + h @ recurrent, 4, axis=-1)
+    i, f, o, u = nn.sigmoid(i), nn.sigmoid(f), nn.sigmoid(o), jnp.tanh(u)
+    c = f * c + i * u
+    return (o * jnp.tanh(c), c), (i, f, o, u)
 
 
 def _lstm_step(recurrent: Array, memory: Memory, inputs: Array) -> tuple[Memory, Array]:
-    h, c = memory
-    i, f, o, u = _gates(inputs + h @ recurrent)
-    c = f * c + i * u
-    h = o * jnp.tanh(c)
-    return (h, c), h
+    memory, _ = _cell(recurrent, memory, inputs)
+    return memory, memory[0]
 
 
 @jax.custom_vjp
@@ -148,11 +149,8 @@ def _all_steps(gates: Array, recurrent: Array, h: Array, c: Array) -> tuple[Arra
 
 def _forward(gates: Array, recurrent: Array, h: Array, c: Array) -> tuple[tuple[Array, Array], Any]:
     def step(memory: Memory, inputs: Array) -> tuple[Memory, Any]:
-        h, c = memory
-        i, f, o, u = opened = _gates(inputs + h @ recurrent)
-        c = f * c + i * u
-        h = o * jnp.tanh(c)
-        return (h, c), (h, c, opened)
+        memory, opened = _cell(recurrent, memory, inputs)
+        return memory, (*memory, opened)
 
     _, (hs, cs, opened) = jax.lax.scan(step, (h, c), gates)
     return (hs, cs), (recurrent, h, c, hs, cs, opened)
@@ -192,22 +190,18 @@ def _relational_step(
     d = memory.shape[-1]
     seen, gates = inputs[:, None, :d], inputs[:, None, d:]
     all_slots = jnp.concatenate([memory, seen], axis=1)
-    keys, values = jnp.split(_affine_slots(all_slots, kernels["keys"]), 2, axis=-1)
-    parts = [a.reshape(*a.shape[:2], heads, -1) for a in (_affine_slots(memory, kernels["query"]), keys, values)]
+    keys, values = jnp.split(_affine(all_slots, kernels["keys"]), 2, axis=-1)
+    parts = [a.reshape(*a.shape[:2], heads, -1) for a in (_affine(memory, kernels["query"]), keys, values)]
     query, keys, values = parts
     weights = nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", query, keys) / (d // heads) ** 0.5)
     attended = jnp.einsum("bhqk,bkhd->bqhd", weights, values).reshape(memory.shape)
     h = _normalised(memory + attended, scales["attended"])
-    thought = nn.relu(_affine_slots(h, kernels["mlp"]) + biases["mlp"][None, None])
-    h = _normalised(h + _affine_slots(thought, kernels["out"]) + biases["out"][None, None], scales["thought"])
-    gates = gates + _affine_slots(jnp.tanh(memory), kernels["memory_gates"])
+    thought = nn.relu(_affine(h, kernels["mlp"], biases["mlp"]))
+    h = _normalised(h + _affine(thought, kernels["out"], biases["out"]), scales["thought"])
+    gates = gates + _affine(jnp.tanh(memory), kernels["memory_gates"])
     take, keep = jnp.split(nn.sigmoid(gates), 2, axis=-1)
     memory = keep * memory + take * jnp.tanh(h)
     return memory, memory.reshape(len(memory), -1)
-
-
-def _affine_slots(x: Array, kernel: Array) -> Array:
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 def _normalised(x: Array, scale: Array) -> Array:

@@ -28,7 +28,7 @@ class SliceModel(nn.Module):
     """x [B, T, P] of 0 and 1 -> `Bound`; P Bernoullis a slice, independent given its latent and what came before.
 
     d_t = LSTM(x_1..t-1); prior p(z_t | z_t-1, d_t); posterior q(z_t | z_t-1, a_t), where a is an LSTM that reads d and
-    x from the end, and the posterior's mean is a difference from the prior's (their section 3.2, "Res_q"); decoder
+    x from the end, and the posterior's mean is a difference from the prior's (their "Res_q"); decoder
     p(x_t | z_t, d_t). `given` [B, T, Q], if any, is known as a whole before x is: an LSTM reads it from the end, too.
     """
 

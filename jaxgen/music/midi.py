@@ -7,6 +7,7 @@ from types import ModuleType
 import numpy as np
 from etils import epath
 
+from jaxgen import files
 from jaxgen.errors import UserError
 from jaxgen.music.roll import LOWEST, PITCHES, check, check_bpm, check_grid, notes
 
@@ -50,11 +51,7 @@ def to_bytes(roll: np.ndarray, grid: int, bpm: float = 90) -> bytes:
 
 def write(path: epath.PathLike, roll: np.ndarray, grid: int, bpm: float = 90) -> epath.Path:
     """`to_bytes` to the file `path`, in one piece: no reader sees half of it. Its folder is made."""
-    content, path = to_bytes(roll, grid, bpm), epath.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.partial"
-    partial.write_bytes(content)
-    return partial.replace(path)
+    return files.write(path, to_bytes(roll, grid, bpm))
 
 
 def read(path: epath.PathLike, grid: int) -> np.ndarray:

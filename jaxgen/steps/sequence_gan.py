@@ -49,7 +49,7 @@ class SequenceGAN:
     estimator: Literal["gumbel", "reinforce"] = "gumbel"
     mle: float = 0.0  # weight of the negative log likelihood, nats a token, beside the critic's opinion
     temperature: float = 0.01  # of the relaxation, at the end of `anneal`
-    anneal: int = 1  # steps of the third phase over which it falls from 1, by equal factors (Nie et al. 2019, 3.2)
+    anneal: int = 1  # steps of the third phase over which it falls from 1, by equal factors (Nie et al. 2019)
     rollouts: int = 8  # completions of each prefix, of REINFORCE
     never: int = -1  # a token that `sample` never has: the unknown word; -1: none
     penalties: tuple[Penalty, ...] = ()

@@ -1,6 +1,7 @@
 """Variational autoencoders of sequences of slices of 0 and 1, as piano rolls: a latent a slice, or one a passage."""
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,6 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from jaxgen.augment import transposed
 from jaxgen.axes import example_keys, mean_over
 from jaxgen.latent import line, numbered_keys
 from jaxgen.player import Player, apply, average, copy, new_if_finite, player, update
@@ -95,6 +95,14 @@ def train_step(state: State, batch: Batch, game: SequenceVAE, axis_name: str | N
         new = new_if_finite(new, state, (metrics, model))
         metrics["skipped"] = new.skipped.astype(jnp.float32)
     return new, metrics
+
+
+def transposed(keys: Array, sequences: Sequence[Array], most: int) -> list[Array]:
+    """Sequences [B, T, P] of 0 and 1, all of an example shifted along P by one whole number of entries, evenly drawn
+    from -most to most by its key [B]: music in another key. Entries that leave at one end come in at the other; leave
+    as much room at the ends."""
+    by = jax.vmap(lambda key: jax.random.randint(key, (), -most, most + 1))(keys)
+    return [jax.vmap(lambda x, n: jnp.roll(x, n, axis=-1))(x, by) for x in sequences]
 
 
 def sample(

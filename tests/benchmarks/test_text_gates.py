@@ -128,27 +128,16 @@ def test_the_deviation_is_over_the_seeds_measured_so_far(monkeypatch):
     assert text_gan._deviation("mle_nll_oracle", 2, 11.0) == float("inf")
 
 
-def test_equal_diversity_by_hand():
-    def of(own, bleu):
-        return {"self_bleu_2": own, "bleu_2": bleu}
-
-    likely = [of(0.8, 0.6), of(0.4, 0.2), of(0.6, 0.5)]  # in any order
-    assert text_gan.equal_diversity([of(0.7, 0.65)], likely, 2) == pytest.approx(0.1)
-    assert text_gan.equal_diversity([of(0.5, 0.25), of(0.8, 0.6), of(0.9, 1.0)], likely, 2) == pytest.approx(-0.05)
-    assert np.isnan(text_gan.equal_diversity([of(0.39, 1.0), of(0.81, 1.0)], likely, 2))
-    assert text_gan.equal_diversity(likely, likely, 2) == 0
-
-
-def test_dearer_by_hand():
-    def of(own, nll):
-        return {"self_bleu_3": own, "nll": nll}
-
-    likely = [of(0.8, 2.0), of(0.4, 4.0), of(0.6, 3.5)]
-    assert nlg_gan.dearer([of(0.5, 4.0), of(0.7, 2.5), of(0.9, 0.0)], likely) == pytest.approx((0.25 - 0.25) / 2)
-    assert nlg_gan.dearer([of(0.8, 2.25)], likely) == pytest.approx(0.25)
-    assert np.isnan(nlg_gan.dearer([of(0.3, 0.0)], likely))
-    assert nlg_gan._judged(of(0.3, 0.0), likely) == of(0.3, 0.0)
-    assert nlg_gan._judged(of(0.8, 2.25), likely) == of(0.8, 2.25) | {"fluency_loss": pytest.approx(0.25)}
+def test_what_lies_beyond_the_curve_of_likelihood_has_no_gain():
+    likely = [
+        {f"{k}_{n}": x for n in text_gan.ORDERS for k, x in (("self_bleu", a), ("bleu", b))} | {"nll": c}
+        for a, b, c in ((0.8, 0.6, 2.0), (0.4, 0.2, 4.0))
+    ]
+    inside, beyond = ({**likely[0], "self_bleu_2": x, "self_bleu_3": x, "bleu_2": 0.5, "nll": 3.5} for x in (0.6, 0.9))
+    assert text_gan._gains([inside], likely)["bleu_2_gain"] == pytest.approx(0.1)
+    assert text_gan._gains([beyond], likely).keys() == {"bleu_4_gain", "bleu_5_gain"}
+    assert nlg_gan._loss([inside], likely) == {"fluency_loss": pytest.approx(0.5)}
+    assert nlg_gan._loss([beyond], likely) == {}
 
 
 def test_copies_of_pairs_by_hand():

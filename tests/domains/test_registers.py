@@ -129,3 +129,17 @@ def test_categories_are_judged(run, capsys):
     assert 0 <= found["accuracy"] < 1
     preview = (run / "samples" / "6.txt").read_text().splitlines()
     assert [line.split("]")[0] for line in preview] == ["[drama", "[manual"] * 8
+
+
+def test_only_what_the_critic_lets_pass(run, capsys):
+    """Whatever is drawn beside it; of the category that was asked for, some other texts than without the critic."""
+    words = ("--seed", 4, "--category", "manual")
+    (code, judged, err), (_, plain, _) = (sample(capsys, run, "--num", 9, *words, *more) for more in (["--judged"], []))
+    assert (code, err) == (0, "")
+    assert all(line.startswith("[manual]") for line in judged[:-1])
+    assert judged[:-1] != plain[:-1]
+    _, fewer, _ = sample(capsys, run, "--num", 3, *words, "--judged")
+    assert fewer[:-1] == judged[:3]
+    of = trained.load(run)
+    texts = of.judged(9, 4, {"label": np.ones(9, np.int32)})
+    assert (of.passing(texts, {"label": np.ones(9, np.int32)}) <= 0).all()

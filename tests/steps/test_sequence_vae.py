@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxgen.latent import line, numbered_keys
 from jaxgen.models.passages import PassageModel
 from jaxgen.models.slices import Bound, SliceModel
+from jaxgen.steps import sequence_vae
 from jaxgen.steps.sequence_vae import SequenceVAE, bounds, encode, init, sample, show, shuffled, train_step
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -253,3 +254,24 @@ def test_what_is_shown_of_slices():
     (name, x), *others = show(state, key, game("slices"), batch("slices")).items()
     assert (name, others) == ("samples", [])
     np.testing.assert_array_equal(x, of(sample, "slices")(state, numbered_keys(key, 8)))
+
+
+def test_music_in_another_key_keeps_its_chords():
+    """All of an example moves by one whole number, evenly drawn from those allowed, by its own key."""
+    rng, keys = np.random.default_rng(0), jax.random.split(jax.random.key(0), 64)
+    x, given = (jnp.asarray(rng.integers(0, 2, (64, 5, 12)), jnp.float32) for _ in range(2))
+    run = jax.jit(lambda keys, *sequences: sequence_vae.transposed(keys, sequences, 3))
+    y, other = run(keys, x, given)
+    shifts = []
+    for i in range(64):
+        found = [by for by in range(-6, 6) if (np.roll(x[i], by, axis=-1) == y[i]).all()]
+        assert len(found) == 1
+        np.testing.assert_array_equal(other[i], np.roll(given[i], found[0], axis=-1))
+        shifts += found
+    assert set(shifts) == set(range(-3, 4))
+    (many,) = run(jax.random.split(keys[0], 3500), jnp.broadcast_to(jnp.eye(1, 12)[None], (3500, 1, 12)))
+    share = np.asarray(many).mean((0, 1))
+    assert not share[4:9].any()
+    np.testing.assert_allclose(share[[9, 10, 11, 0, 1, 2, 3]], 1 / 7, atol=0.025)  # 4 deviations
+    (first,) = run(keys[:2], x[:2])
+    np.testing.assert_array_equal(first, y[:2])

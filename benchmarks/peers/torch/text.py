@@ -2,6 +2,7 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ Tensor = torch.Tensor
 Memory = tuple[Tensor, Tensor]
 
 
-class Phase:
+class Phase(ABC):
     """What the phases share. `tokens` [B, T]; texts do not end. A call gives the losses of ours that a check compares:
     (critic, generator, nll), 0 where a player does not play."""
 
@@ -52,8 +53,9 @@ class Phase:
         self._nll = compiled(self._nll_of)
         self._disc_loss = compiled(self._disc_loss_of)
 
+    @abstractmethod
     def _update(self, tokens: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        raise NotImplementedError
+        """One update of whoever plays."""
 
     def _nll_of(self, tokens: Tensor) -> Tensor:
         """Nats a token."""
