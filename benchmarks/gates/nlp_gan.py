@@ -69,7 +69,7 @@ def parts() -> tuple[Part, ...]:
         Part("its score of ours >= 80% of that of real pairs", "score_share", low=0.8),
         Part("and above shuffled ones' by >= .15 AUC", "generated_auc", low=0.65),
         Part("distinct-2 >= .8 of real replies'", "distinct_2_share", low=0.8),
-        Part("<= 10% training copies, prompt and reply", "pair_copies", high=0.1),
+        Part("<= 10% training copies", "copies", high=0.1),
     )
 
 

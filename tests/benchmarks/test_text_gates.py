@@ -222,11 +222,11 @@ def test_gate_7(verdict, monkeypatch):
     assert impostors.keys() == {"replies of other prompts", "collapsed", "memoriser"}
     assert "distinct_2_share" in missed(record, impostors["collapsed"])
     assert impostors["memoriser"]["copies"] == 1
-    assert "pair_copies" in missed(record, impostors["memoriser"])
+    assert "copies" in missed(record, impostors["memoriser"])
     assert impostors["replies of other prompts"]["distinct_2_share"] == 1
     real = record["others"]["real replies"]
     assert (real["score_share"], real["distinct_2_share"]) == (1, 1)
-    assert real["pair_copies"] < 0.1
+    assert real["pair_copies"] <= real["copies"] < 0.1
     assert record["ours"].keys() == real.keys()
     shown = {f"{name}, temperature {t}" for name, t in (("ours", 0.8), ("ours", 0.6), ("MLE", 1.0), ("MLE", 0.6))}
     assert shown <= record["others"].keys()
