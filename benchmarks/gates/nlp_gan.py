@@ -22,7 +22,7 @@ TEMPERATURES = (1.0, 0.8, 0.6)
 def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     """Trains `nlp_gan_captions`; judges the last checkpoint at temperature 1, and shows the maximum-likelihood model at
     the end of its first phase beside it."""
-    cfg = gates.config(CONFIG, texts.captions(data.parent, workdir / "captions"), seed)
+    cfg = gates.config(CONFIG, texts.captions_alike(data.parent, workdir / "captions"), seed)
     kept, minutes = gates.trained(cfg, workdir / CONFIG)
     run = load(workdir / CONFIG)
     domain = assemble.domain(cfg)

@@ -46,7 +46,7 @@ class Generator(nn.Module):
     def setup(self) -> None:
         normal = nn.initializers.normal(self.embedding**-0.5)
         self.embed = self.param("embed", normal, (self.vocabulary, self.embedding))
-        told = (self.embedding if self.classes else 0) + (self.width if self.prompted else 0)
+        told = self.embedding * (bool(self.classes) + self.prompted) + self.width * self.prompted
         if self.classes:
             self.label = self.param("label", normal, (self.classes, self.embedding))
         if self.prompted:
@@ -167,8 +167,12 @@ class Generator(nn.Module):
         if self.classes:
             parts.append(self.label[_given(given, "label")])
         if self.prompted:
+            prompt = _given(given, "prompt")
+            words, here = self.embed[prompt], (prompt > 0)[..., None]
             # From the end, so that the padding there is read first and forgotten.
-            parts.append(self.reader(self.embed[_given(given, "prompt")])[:, 0])
+            parts.append(self.reader(words)[:, 0])
+            # What it is about, wherever it is said: of captions' halves this is worth more than what the reader keeps.
+            parts.append((words * here).sum(1) / jnp.sqrt(jnp.maximum(here.sum(1), 1)))
         return jnp.concatenate(parts, axis=-1)
 
     def _logits(self, h: Array) -> Array:

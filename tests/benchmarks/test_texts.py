@@ -26,6 +26,15 @@ def test_captions(shared, tmp_path):
     assert texts.sentences(made, "test") == ["a bird."]
 
 
+def test_captions_alike_are_the_ends_of_both_files(shared, tmp_path):
+    for name, of in (("image_coco", "room"), ("test_coco", "field")):
+        (shared / benchmark.CAPTIONS / f"{name}.txt").write_text("".join(f"a {of} {i}\n" for i in range(20)))
+    made = str(benchmark.captions_alike(shared, tmp_path / "alike"))
+    train, test = (texts.sentences(made, split) for split in ("train", "test"))
+    assert test == ["a room 18", "a room 19", "a field 18", "a field 19"]
+    assert (len(train), train[0], train[-1]) == (36, "a room 0", "a field 17")
+
+
 def test_turns_are_cut_between_two(shared, tmp_path):
     made = benchmark.turns(shared, tmp_path / "turns")
     train, test = ((made / f"{split}.txt").read_text() for split in ("train", "test"))
@@ -53,4 +62,4 @@ SHARED = Path("/work/shared/data")
 def test_the_real_ones(tmp_path):
     made = benchmark.registers(SHARED, tmp_path / "registers")
     counts = {p.stem: len(p.read_text().splitlines()) for p in (made / "train").iterdir()}
-    assert (counts["captions"], counts["drama"]) == (10_000, 8_427)
+    assert (counts["captions"], counts["drama"]) == (18_000, 8_427)
