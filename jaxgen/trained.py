@@ -24,6 +24,7 @@ CEILING = 2.0
 """How far above the mean logit of a generator's own texts one passes always. So exp(-2) of them pass, one in seven,
 where the critic finds all alike, and more where it does not."""
 LEVELLED, LEVEL_SEED = 512, 0
+JUDGED = 2048  # texts in one pass at most: `judged` draws the next while others are drawn again
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ class Trained:
         self, n: int, seed: int, given: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
     ) -> np.ndarray:
         """As `sequences`, of those texts that the critic lets pass, by `level`."""
-        return self._drawn("judged", n, seed, given, temperature, level=self.level)
+        chunk = min(JUDGED, -(-n // CHUNK) * CHUNK)
+        return self._drawn("judged", n, seed, given, temperature, chunk, level=self.level)
 
     def passing(self, tokens: np.ndarray, given: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """The logarithm of the chance [N] with which each text [N, T] passes there."""
@@ -121,7 +123,14 @@ class Trained:
         return self._in_chunks(self._compiled("logits", run), tokens, CHUNK, **(given or {}))
 
     def _drawn(
-        self, name: str, n: int, seed: int, given: Mapping[str, np.ndarray] | None, temperature: float, **how: float
+        self,
+        name: str,
+        n: int,
+        seed: int,
+        given: Mapping[str, np.ndarray] | None,
+        temperature: float,
+        chunk: int = CHUNK,
+        **how: float,
     ) -> np.ndarray:
         """What the game's `sample` or `judged` draws; the numbers that say `how` go with each row, as what is given."""
 
@@ -134,7 +143,7 @@ class Trained:
         numbers = {
             option: np.full(n, number, np.float32) for option, number in {"temperature": temperature, **how}.items()
         }
-        return self._in_chunks(self._compiled(name, run), keys, CHUNK, **numbers, **(given or {}))
+        return self._in_chunks(self._compiled(name, run), keys, chunk, **numbers, **(given or {}))
 
     def encode(self, batch: Mapping[str, Any]) -> np.ndarray:
         """The latents [N, Z] of a batch of passages, of a game that has a latent for each."""

@@ -126,28 +126,37 @@ def judged(
     level: Array | float,
     given: Batch | None = None,
     temperature: Array | float = 1.0,
+    at_once: int = 64,
 ) -> Array:
     """As `sample`, of what the critic lets pass: of a text whose logit lies d below `level` a share exp(-d), of others
-    all; after `ROUNDS` the next is taken as it is.
+    all; of `ROUNDS` the last is taken as it is.
 
     Drawn so, texts have the density of the generator times what passes: a critic's logit, whether of pairs or not, is
     the logarithm of how much denser the data are, but for a constant. Discriminator rejection sampling (Azadi et al.
-    2019), with a ceiling; as a model of text, a residual energy-based one (Deng et al. 2020).
+    2019), with a ceiling; as a model of text, a residual energy-based one (Deng et al. 2020). `at_once` texts are drawn
+    at a time; which come out does not depend on it.
     """
+    n, places = len(keys), min(len(keys), at_once)
 
-    def draw(i: Array) -> tuple[Array, Array]:
-        own = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, i)))(keys)
-        texts = sample(state, own[:, 0], game, given, temperature)
-        passes = jnp.log(jax.vmap(jax.random.uniform)(own[:, 1])) < passing(state, texts, game, level, given)
-        return texts, passes
+    def draw(rows: Array, rounds: Array) -> tuple[Array, Array]:
+        own = jax.vmap(lambda key, i: jax.random.split(jax.random.fold_in(key, i)))(keys[rows], rounds)
+        of = None if given is None else {name: a[rows] for name, a in given.items()}
+        texts = sample(state, own[:, 0], game, of, temperature)
+        passes = jnp.log(jax.vmap(jax.random.uniform)(own[:, 1])) < passing(state, texts, game, level, of)
+        return texts, passes | (rounds >= ROUNDS - 1)
 
-    def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        i, texts, done = carry
-        fresh, passes = draw(i)
-        return i + 1, jnp.where(done[:, None], texts, fresh), done | passes
+    def again(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        rows, rounds, begun, out = carry  # rows: of each place; n where nothing is left to be drawn there
+        texts, passes = draw(jnp.minimum(rows, n - 1), rounds)
+        out = out.at[jnp.where(passes, rows, n)].set(texts, mode="drop")
+        # Who has passed makes room for the next that waits, so that no place draws in vain until the last are done.
+        following = begun + jnp.cumsum(passes) - 1
+        rows = jnp.where(passes, jnp.minimum(following, n), rows)
+        return rows, jnp.where(passes, 0, rounds + 1), jnp.minimum(begun + passes.sum(), n), out
 
-    first = jnp.ones((), jnp.int32), *draw(jnp.zeros((), jnp.int32))
-    return jax.lax.while_loop(lambda carry: (carry[0] < ROUNDS) & ~carry[2].all(), again, first)[1]
+    rows, zero = jnp.arange(places), jnp.zeros(places, jnp.int32)
+    start = rows, zero, jnp.asarray(places), jnp.zeros((n, game.length), jnp.int32)
+    return jax.lax.while_loop(lambda carry: (carry[0] < n).any(), again, start)[3]
 
 
 def passing(state: State, tokens: Array, game: SequenceGAN, level: Array | float, given: Batch | None = None) -> Array:

@@ -346,6 +346,11 @@ def test_judged_texts_have_the_density_of_the_generator_times_what_passes():
     np.testing.assert_allclose(found, expected, atol=4 * np.sqrt(0.25 / len(texts)))
     again = np.asarray(sequence_gan.judged(state, keys[:3], game, level))
     np.testing.assert_array_equal(again, texts[:3])  # whatever else is drawn beside it
+    few = np.asarray(sequence_gan.judged(state, keys[:50], game, level, at_once=7))
+    np.testing.assert_array_equal(few, texts[:50])
+    never = np.asarray(sequence_gan.judged(state, keys[:9], game, 1e9, at_once=4))  # the last of as many as are drawn
+    last = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, sequence_gan.ROUNDS - 1))[0])(keys[:9])
+    np.testing.assert_array_equal(never, sequence_gan.sample(state, last, game))
 
 
 def test_the_average_stays_as_it_is_while_the_critic_judges_it():
