@@ -2,8 +2,8 @@
 
 jaxgen train configs/nlg_gan.py
 
-12 minutes on one core of an EPYC, shared with tests. Result, seed 0 at commit bd70e4d: a classifier finds the category
-of 98% of the texts, as of real ones; 3.79 nats a token of held-out texts, none copied.
+6 minutes on one core of an EPYC. Result, seed 0 at commit f5cdb78: a classifier finds the category of 97% of the texts
+(of real ones 98%); 3.79 nats a token of held-out texts, two of 827 copied.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent
