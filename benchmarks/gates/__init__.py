@@ -21,6 +21,7 @@ from jaxgen import run_directory
 from jaxgen.assemble import config_named
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import AdversarialSequence, Config
+from jaxgen.errors import UserError
 from jaxgen.train import train
 from jaxgen.trained import Trained
 
@@ -99,10 +100,13 @@ def config(name: str, data: Path | None, seed: int) -> Config:
 
 
 def trained(cfg: Config, workdir: Path) -> tuple[list[int], float]:
-    """(the steps kept, minutes of training), after training or going on."""
+    """(the steps kept, minutes of training), after training or going on. Raises `UserError` where a signal stopped it:
+    half a run is not judged."""
     train(cfg, workdir)
     with Checkpoints(run_directory.checkpoints(workdir)) as checkpoints:
         steps = checkpoints.steps()
+    if cfg.loop.steps not in steps:
+        raise UserError(f"{workdir} stopped before step {cfg.loop.steps} and is not judged; run the same again.")
     return steps, minutes(workdir, cfg.batch)
 
 

@@ -1,11 +1,14 @@
 """What the gates make of their data, on small sets of the same form."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.io
 
-from benchmarks import olivetti
+from benchmarks import gates, olivetti
 from benchmarks.gates import level_gan, medical_gan
+from jaxgen import run_directory
+from jaxgen.checkpoint import Checkpoints
 from jaxgen.errors import UserError
 from jaxgen.levels.games import game
 from jaxgen.metrics import level_quality
@@ -96,3 +99,16 @@ def test_a_level_is_left_out_with_all_its_windows():
     assert distances[6:].tolist() == [1, 1, 0.875, 0.75, 0.625, 0.5]
     with pytest.raises(UserError, match="windows of one level"):
         level_gan.left_out(windows[:6])
+
+
+def test_half_a_run_is_not_judged(monkeypatch, tmp_path):
+    cfg = gates.config("digits_gan", None, 0)
+
+    def stopped(cfg, workdir):  # as by a signal
+        with Checkpoints(run_directory.checkpoints(workdir)) as checkpoints:
+            checkpoints.save(cfg.loop.steps - 1, {"a": jnp.zeros(1)})
+            checkpoints.wait()
+
+    monkeypatch.setattr(gates, "train", stopped)
+    with pytest.raises(UserError, match=f"stopped before step {cfg.loop.steps} and is not judged; run the same again"):
+        gates.trained(cfg, tmp_path)
