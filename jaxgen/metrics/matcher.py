@@ -7,14 +7,16 @@ the right one: the halves of a sentence are of one length, and to know that is n
 `Matcher.auc` of held-out real pairs among shuffled ones, the mean of two shuffles (of the manual .05 apart):
 
                                  all words   without those at the junction
-    halves of COCO captions            .81                             .65
+    halves of COCO captions            .92                             .82
+    the same in Texygen's split        .81                             .65
     halves of scripture               .745                             .65
     halves of the Python manual        .66                             .61
     turns of tinyshakespeare           .55                             .53
 
-So it can judge captions, and nothing can be said with that of turns. 2,000 replies to the captions' prompts that copy
-that of a training prompt with the same last word are at .74, without the junction at .48: they can follow, and are
-about something else. One reply to all is at .51.
+Texygen's training captions are of bathrooms and motorcycles, its test captions of zebras and fields; the first row has
+the ends of both held out. So it can judge captions, and nothing can be said with that of turns. 2,000 replies to the
+captions' prompts that copy that of a training prompt with the same last word are at .82, without the junction at .57:
+they can follow, and are about something else. One reply to all is at .45.
 """
 
 from collections.abc import Sequence

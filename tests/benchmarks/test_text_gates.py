@@ -216,17 +216,29 @@ def test_gate_3(verdict, monkeypatch):
     assert again["ours"]["mle_nll_oracle"] == record["ours"]["mle_nll_oracle"]
 
 
+def test_replies_of_prompts_that_end_with_the_same_word():
+    known = np.array([[1, 2, 0], [3, 4, 2], [5, 0, 0], [2, 5, 0]])
+    rows = [
+        nlp_gan.after_the_same_word(np.array([[7, 2, 0], [5, 0, 0], [9, 9, 9]]), known, np.random.default_rng(i))
+        for i in range(20)
+    ]
+    first, second, third = map(set, zip(*rows, strict=True))
+    assert (first, second) == ({0, 1}, {2, 3})
+    assert len(third) > 2  # nothing ends so: any
+
+
 def test_gate_7(verdict, monkeypatch):
     monkeypatch.setattr(nlp_gan, "SAMPLES", N + 2)
     record = verdict("nlp_gan", 18, 6)
     impostors = record["impostors"]
-    assert impostors.keys() == {"replies of other prompts", "collapsed", "memoriser"}
+    assert impostors.keys() == {"replies of other prompts", "collapsed", "memoriser", "after the same word"}
+    assert impostors["after the same word"]["copies"] == 1
     assert "distinct_2_share" in missed(record, impostors["collapsed"])
     assert impostors["memoriser"]["copies"] == 1
     assert "copies" in missed(record, impostors["memoriser"])
     assert impostors["replies of other prompts"]["distinct_2_share"] == 1
     real = record["others"]["real replies"]
-    assert (real["score_share"], real["distinct_2_share"]) == (1, 1)
+    assert (real["score_share"], real["score_share_inside"], real["distinct_2_share"]) == (1, 1, 1)
     assert real["pair_copies"] <= real["copies"] < 0.1
     assert record["ours"].keys() == real.keys()
     shown = {f"{name}, temperature {t}" for name, t in (("ours", 0.8), ("ours", 0.6), ("MLE", 1.0), ("MLE", 0.6))}

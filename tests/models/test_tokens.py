@@ -136,6 +136,18 @@ def test_what_is_given_is_told(name):
     assert np.abs(other - logits).max() > 0.1
 
 
+def test_a_prompt_is_also_told_as_its_words_in_any_order():
+    gen = Generator(7, embedding=3, width=2, prompted=True)
+    prompt = jnp.array([[4, 2, 0, 0], [2, 4, 0, 0], [0, 0, 0, 0]])
+    weights = random_params(gen, jnp.ones((3, 2), jnp.int32), {"prompt": prompt})
+    told = np.asarray(gen.apply({"params": weights}, {"prompt": prompt}, 3, method="_told"))
+    embed = np.asarray(weights["embed"])
+    np.testing.assert_allclose(told[0, 2:], (embed[4] + embed[2]) / np.sqrt(2), rtol=1e-6)
+    np.testing.assert_allclose(told[1, 2:], told[0, 2:], rtol=1e-6)
+    assert np.abs(told[1, :2] - told[0, :2]).max() > 1e-3  # the reader hears the order
+    np.testing.assert_array_equal(told[2, 2:], 0)
+
+
 def test_a_sample_is_its_own_keys():
     sample, keys = compiled("lstm", "sample"), numbered_keys(KEY, 100)
     np.testing.assert_array_equal(sample(keys[:3], T), sample(keys, T)[:3])
