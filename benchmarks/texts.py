@@ -9,6 +9,7 @@ import numpy as np
 from jaxgen.data import prose, texts
 
 CAPTIONS = Path("text", "coco-captions-texygen")
+FILES = {"train": "image_coco.txt", "test": "test_coco.txt"}  # Texygen's split
 SHAKESPEARE = Path("text", "tinyshakespeare", "input.txt")
 _SHORTEST, _LONGEST = 4, 40  # words of a sentence of a register
 
@@ -20,7 +21,7 @@ def captions(shared: Path, target: Path) -> Path:
     1,557 and in 5. `shared` is the folder that holds `text`. Returns `target`.
     """
     target.mkdir(parents=True, exist_ok=True)
-    for name, split in (("image_coco.txt", "train"), ("test_coco.txt", "test")):
+    for split, name in FILES.items():
         shutil.copyfile(shared / CAPTIONS / name, target / f"{split}.txt")
     return target
 
@@ -29,16 +30,13 @@ def captions_alike(shared: Path, target: Path) -> Path:
     """A folder `target` whose train.txt and test.txt are about the same things: of each of Texygen's two files, the
     first nine tenths and the last. Neighbours in a file may be of one picture, so no single lines are held out. Returns
     `target`."""
-    files = [
-        (shared / CAPTIONS / name).read_text(encoding="utf-8").splitlines()
-        for name in ("image_coco.txt", "test_coco.txt")
-    ]
+    files = [(shared / CAPTIONS / name).read_text(encoding="utf-8").splitlines() for name in FILES.values()]
+    cuts = [len(lines) * 9 // 10 for lines in files]
+    train = [line for lines, cut in zip(files, cuts, strict=True) for line in lines[:cut]]
+    test = [line for lines, cut in zip(files, cuts, strict=True) for line in lines[cut:]]
     target.mkdir(parents=True, exist_ok=True)
-    for split in ("train", "test"):
-        parts = [
-            lines[: len(lines) * 9 // 10] if split == "train" else lines[len(lines) * 9 // 10 :] for lines in files
-        ]
-        (target / f"{split}.txt").write_text("".join(f"{line}\n" for part in parts for line in part), encoding="utf-8")
+    for split, lines in (("train", train), ("test", test)):
+        (target / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return target
 
 

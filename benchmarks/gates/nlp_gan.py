@@ -71,7 +71,7 @@ def parts() -> tuple[Part, ...]:
         Part("its score of ours >= 80% of that of real pairs", "score_share", low=0.8),
         Part("and above shuffled ones' by >= .15 AUC", "generated_auc", low=0.65),
         # Without the words at the junction: replies that follow the prompt's last word, whatever it is about, meet the
-        # two parts above, at .89 and .82.
+        # two parts above, at .90 and .83.
         Part("inside, its score >= 80% of that of real pairs", "score_share_inside", low=0.8),
         Part("distinct-2 >= .8 of real replies'", "distinct_2_share", low=0.8),
         Part("<= 10% training copies", "copies", high=0.1),

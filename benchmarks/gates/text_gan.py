@@ -1,9 +1,9 @@
 """Gate 3: text without a prompt, against the same generator trained by maximum likelihood alone.
 
 Two benchmarks. The oracle, at a vocabulary of 500 and with its own measured floor: the pair NLL_oracle, NLL_test as a
-curve over the sharpness alpha, of the generator with its critic as judge of what it writes. Captions: BLEU against the
-test captions at equal self-BLEU, over the same curve. What ties with maximum likelihood or loses to it is reported so,
-and misses the gate.
+curve over the sharpness alpha. Captions: BLEU against the test captions at equal self-BLEU, over the same curve. Of
+both the GAN is the generator with its critic as judge of what it writes; that of captions is shown without it too. What
+ties with maximum likelihood or loses to it is reported so, and misses the gate.
 """
 
 import itertools
