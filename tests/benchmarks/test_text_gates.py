@@ -140,6 +140,11 @@ def test_what_lies_beyond_the_curve_of_likelihood_has_no_gain():
     assert nlg_gan._loss([beyond], likely) == {}
 
 
+def test_curves_of_several_sets_are_averaged_point_by_point():
+    first, second = ([{"temperature": t, "nll": nll} for t, nll in ((1.0, a), (0.8, b))] for a, b in ((6, 5), (7, 3)))
+    assert nlg_gan._mean([first, second]) == [{"temperature": 1, "nll": 6.5}, {"temperature": 0.8, "nll": 4}]
+
+
 def test_copies_of_pairs_by_hand():
     """The prompt's last word and the whole reply; the beginning of the prompt is free."""
     train = {
@@ -256,6 +261,7 @@ def test_gate_12(verdict, monkeypatch, tmp_path):
     monkeypatch.setattr(nlg_gan.texts, "registers", lambda shared, target: tmp_path / "registers")
     monkeypatch.setattr(nlg_gan, "SAMPLES", 42)
     monkeypatch.setattr(nlg_gan, "TEMPERATURES", (1.2, 1.0, 0.7))
+    monkeypatch.setattr(nlg_gan, "DRAWS", 2)
     monkeypatch.setattr(fluency, "STEPS", 60)
     monkeypatch.setattr(fluency, "WIDTH", 8)
     record = verdict("nlg_gan", 40, 9)
@@ -272,6 +278,7 @@ def test_gate_12(verdict, monkeypatch, tmp_path):
     assert record["ours"]["accuracy"] < 0.9
     assert [p["temperature"] for p in record["curves"]["MLE"]] == [1.2, 1.0, 0.7]
     assert record["ours"]["copies"] == 0
+    assert record["fluency_loss_standard_error"] > 0  # the sets differ
 
 
 def test_captions_of_another_kind_are_asked_for_their_own_alone():
