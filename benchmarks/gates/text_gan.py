@@ -1,51 +1,38 @@
 """Gate 3: text without a prompt, against the same generator trained by maximum likelihood alone.
 
 Two benchmarks. The oracle, at a vocabulary of 500 and with its own measured floor: the pair NLL_oracle, NLL_test as a
-curve over the sharpness alpha. Captions: BLEU against the test captions at equal self-BLEU, over the same curve. Of
-both the GAN is the generator with its critic as judge of what it writes; that of captions is shown without it too. What
+curve over the sharpness alpha. Captions of Texygen's split, as `benchmarks.captions` judges them; gate `captions` has a
+split that is about the same things. Of both the GAN is the generator with its critic as judge of what it writes. What
 ties with maximum likelihood or loses to it is reported so, and misses the gate.
 """
 
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks import gates, oracle, texts
-from benchmarks.curves import Curve, ahead
-from benchmarks.gates import Part, Row, Verdict, above
-from jaxgen import assemble
-from jaxgen.domains import _text
+from benchmarks import captions, gates, oracle, texts
+from benchmarks.curves import Curve
+from benchmarks.gates import Part, Verdict, above
 from jaxgen.latent import numbered_keys
-from jaxgen.metrics import bleu, text_quality
 from jaxgen.trained import Trained, load
 
 DATA = "text"
 VOCABULARY = 500
 ORACLE_SEED = 0
 TRAINING_TEXTS = 10_000
-SHARPNESS = {
-    "oracle": (0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5),
-    "captions": (0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0),
-}
+SHARPNESS = (0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5)
 """alpha: the reciprocal of the temperature."""
-SAMPLES = 2000
-ORDERS = (2, 3, 4, 5)
-# Texygen's own rows for these captions, its MLE first: BLEU against its test set, self-BLEU; not measured here.
-PUBLISHED = {
-    "Texygen MLE": ((0.731, 0.497, 0.305, 0.189), (0.916, 0.769, 0.583, 0.408)),
-    "Texygen SeqGAN": ((0.745, 0.498, 0.294, 0.180), (0.950, 0.840, 0.670, 0.489)),
-}
 
 
 def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     """Trains `text_gan_oracle` and its maximum-likelihood twin, and `text_gan_captions`, whose twin is its own
     checkpoint at the end of the first phase; judges the last checkpoints."""
     ours, parts, impostors, others, facts = {}, [], {}, {}, {}
-    for part in (_oracle(seed, workdir), _captions(seed, data, workdir)):
+    folder = texts.captions(data.parent, workdir / "captions")
+    for part in (_oracle(seed, workdir), captions.judge(seed, folder, workdir)):
         ours |= part.ours
         parts += part.parts
         impostors |= part.impostors
@@ -113,7 +100,7 @@ def oracle_curve(run: Trained, teller: oracle.Oracle, test: np.ndarray, judged: 
     generator's times the chance with which it passes, by the share of all texts that pass: of as many drawn texts.
     """
     found = []
-    for alpha in SHARPNESS["oracle"]:
+    for alpha in SHARPNESS:
         made = run.sequences(oracle.TEXTS, seed=0, temperature=1 / alpha)
         nll_test = -float(run.log_likelihood({"tokens": test}, 1 / alpha).mean(dtype=np.float64))
         if judged:
@@ -160,112 +147,3 @@ def _deviation(column: str, seed: int, ours: float) -> float:
 
     values = [row[column] for row in earlier_seeds("text_gan", seed) if column in row]
     return float(np.std([*values, ours], ddof=1)) if values else float("inf")
-
-
-def _captions(seed: int, data: Path, workdir: Path) -> Verdict:
-    folder = texts.captions(data.parent, workdir / "captions")
-    cfg = gates.config("text_gan_captions", folder, seed)
-    kept, minutes = gates.trained(cfg, workdir / "text_gan_captions")
-    run = load(workdir / "text_gan_captions")
-    domain = assemble.domain(cfg)
-    train, heldout = (domain.load(cfg, split)["tokens"] for split in ("train", "test"))
-    references = bleu.References(heldout)
-    likely = gates.likelihood_alone(run)
-    curves = {
-        "ours": caption_curve(run, references, heldout, judged=True),
-        "unjudged": caption_curve(run, references, heldout),
-        "mle": caption_curve(likely, references, heldout),
-    }
-    at_one = next(point for point in curves["ours"] if point["alpha"] == 1)
-    made = run.judged(SAMPLES, seed=0)
-    impostors = _impostors(train, heldout, curves["mle"], references)
-    real = _memorisation(heldout[SAMPLES : 2 * SAMPLES], train, heldout)
-    kind = _own_kind(train, heldout)
-    return Verdict(
-        ours=_gains(curves["ours"], curves["mle"])
-        | _memorisation(made, train, heldout)
-        | {f"bleu_{n}": at_one[f"bleu_{n}"] for n in ORDERS},
-        parts=(
-            *(
-                Part(f"captions: BLEU-{n} above the MLE's at equal self-BLEU-{n}", f"bleu_{n}_gain", low=above(0))
-                for n in ORDERS
-            ),
-            _memorisation_part("captions: memorisation AUC, of their own kind", "memorisation_own_auc", kind),
-        ),
-        doubted=((_memorisation_part("captions: memorisation AUC", "memorisation_auc", real), kind),),
-        impostors=impostors,
-        others={"unseen captions": _scores(heldout[:SAMPLES], bleu.References(heldout[SAMPLES:])) | real}
-        | {"half of the training captions": kind}
-        | {f"{name}, alpha {p['alpha']}": p for name, curve in curves.items() for p in curve}
-        | {name: _published(*of) for name, of in PUBLISHED.items()},
-        facts={
-            "captions": "10,000 for training, 10,000 references, 2,000 samples",
-            "captions_curves": curves,
-            "captions_steps": {"mle": likely.step, "ours": run.step, "kept": kept},
-            "captions_minutes": minutes,
-        },
-    )
-
-
-def caption_curve(run: Trained, references: bleu.References, heldout: np.ndarray, judged: bool = False) -> Curve:
-    """For each sharpness BLEU and self-BLEU of 2,000 texts, and nats a token of the held-out ones; `judged`: of texts
-    that the critic lets pass."""
-    found = []
-    for alpha in SHARPNESS["captions"]:
-        made = (run.judged if judged else run.sequences)(SAMPLES, seed=0, temperature=1 / alpha)
-        found.append({"alpha": alpha} | _scores(made, references))
-    nll = _text.nll(run, {"tokens": heldout})
-    return [point | {"nll": nll} for point in found]
-
-
-def _gains(ours: Curve, likely: Curve) -> dict[str, float]:
-    """BLEU above the MLE's at equal self-BLEU; of what lies beyond its curve nothing."""
-    gains = {f"bleu_{n}_gain": ahead(ours, likely, f"bleu_{n}", f"self_bleu_{n}") for n in ORDERS}
-    return {name: gain for name, gain in gains.items() if np.isfinite(gain)}
-
-
-def _impostors(train: np.ndarray, heldout: np.ndarray, likely: Curve, references: bleu.References) -> dict[str, Row]:
-    """Words by their frequency alone; one good text again and again; training texts as they are."""
-    rng = np.random.default_rng(0)
-    marginal = texts.by_frequency(train, SAMPLES, rng)
-    copied = train[rng.permutation(len(train))[:SAMPLES]]
-    sets = {"marginal": marginal, "collapsed": np.repeat(copied[:4], SAMPLES // 4, axis=0), "memoriser": copied}
-    rows = {}
-    for name, tokens in sets.items():
-        point = _scores(tokens, references)
-        rows[name] = point | _gains([point], likely) | _memorisation(tokens, train, heldout)
-    return rows
-
-
-def _memorisation(tokens: np.ndarray, train: np.ndarray, heldout: np.ndarray) -> dict[str, float]:
-    """`text_quality.memorisation` beside held-out captions; `memorisation_own_auc` beside a half of the training
-    captions, with the other half as training: held-out ones are about other things (`texts.captions`), so that good
-    texts of the training captions' kind too are nearer to these."""
-    own = text_quality.memorisation(tokens, train[::2], train[1::2][:SAMPLES])
-    return text_quality.memorisation(tokens, train, heldout[:SAMPLES]) | {
-        "memorisation_own_auc": own["memorisation_auc"]
-    }
-
-
-def _own_kind(train: np.ndarray, heldout: np.ndarray) -> dict[str, float]:
-    """As `_memorisation`, of what a perfect generator would write: captions of the half that isn't the training."""
-    half, other = train[::2], train[1::2]
-    own, of = (text_quality.memorisation(other[-SAMPLES:], half, x[:SAMPLES]) for x in (other, heldout))
-    return of | {"memorisation_own_auc": own["memorisation_auc"]}
-
-
-def _memorisation_part(name: str, column: str, real: Row) -> Part:
-    """Within 0.1 of what real texts have."""
-    middle = float(real[column])
-    return Part(f"{name}, within 0.1 of real ones'", column, low=middle - 0.1, high=middle + 0.1)
-
-
-def _scores(tokens: np.ndarray, references: bleu.References) -> dict[str, float]:
-    return {f"bleu_{n}": bleu.bleu(tokens, references, n) for n in ORDERS} | {
-        f"self_bleu_{n}": bleu.self_bleu(tokens, n) for n in ORDERS
-    }
-
-
-def _published(of: Sequence[float], own: Sequence[float]) -> dict[str, Any]:
-    named = zip(ORDERS, of, own, strict=True)
-    return {k: v for n, a, b in named for k, v in ((f"bleu_{n}", a), (f"self_bleu_{n}", b))}

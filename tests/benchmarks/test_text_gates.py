@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import fluency, gates, oracle, quality
+from benchmarks import captions, fluency, gates, oracle, quality
 from benchmarks import texts as benchmark
 from benchmarks.gates import nlg_gan, nlp_gan, text_gan
 from jaxgen import assemble, run_directory
@@ -130,12 +130,12 @@ def test_the_deviation_is_over_the_seeds_measured_so_far(monkeypatch):
 
 def test_what_lies_beyond_the_curve_of_likelihood_has_no_gain():
     likely = [
-        {f"{k}_{n}": x for n in text_gan.ORDERS for k, x in (("self_bleu", a), ("bleu", b))} | {"nll": c}
+        {f"{k}_{n}": x for n in captions.ORDERS for k, x in (("self_bleu", a), ("bleu", b))} | {"nll": c}
         for a, b, c in ((0.8, 0.6, 2.0), (0.4, 0.2, 4.0))
     ]
     inside, beyond = ({**likely[0], "self_bleu_2": x, "self_bleu_3": x, "bleu_2": 0.5, "nll": 3.5} for x in (0.6, 0.9))
-    assert text_gan._gains([inside], likely)["bleu_2_gain"] == pytest.approx(0.1)
-    assert text_gan._gains([beyond], likely).keys() == {"bleu_4_gain", "bleu_5_gain"}
+    assert captions._gains([inside], likely)["bleu_2_gain"] == pytest.approx(0.1)
+    assert captions._gains([beyond], likely).keys() == {"bleu_4_gain", "bleu_5_gain"}
     assert nlg_gan._loss([inside], likely) == {"fluency_loss": pytest.approx(0.5)}
     assert nlg_gan._loss([beyond], likely) == {}
 
@@ -193,8 +193,9 @@ def test_gate_3(verdict, monkeypatch):
     monkeypatch.setattr(text_gan, "VOCABULARY", 12)
     monkeypatch.setattr(text_gan, "TRAINING_TEXTS", 64)
     monkeypatch.setattr(oracle, "TEXTS", 64)
-    monkeypatch.setattr(text_gan, "SAMPLES", N)
-    monkeypatch.setattr(text_gan, "SHARPNESS", dict.fromkeys(("oracle", "captions"), (0.8, 1.0, 1.5)))
+    monkeypatch.setattr(captions, "SAMPLES", N)
+    for part in (text_gan, captions):
+        monkeypatch.setattr(part, "SHARPNESS", (0.8, 1.0, 1.5))
     record = verdict("text_gan", 18, 9)
     columns = [part["column"] for part in record["parts"]]
     assert columns[:6] == ["oracle_gain", *(f"bleu_{n}_gain" for n in (2, 3, 4, 5)), "memorisation_own_auc"]
@@ -219,6 +220,19 @@ def test_gate_3(verdict, monkeypatch):
     again = verdict("text_gan", 18, 9, seed=3)
     assert again["ours"]["deviation"] == 0  # of two seeds with the same weights
     assert again["ours"]["mle_nll_oracle"] == record["ours"]["mle_nll_oracle"]
+
+
+def test_gate_of_captions_alike(verdict, monkeypatch):
+    monkeypatch.setattr(captions, "SAMPLES", N)
+    monkeypatch.setattr(captions, "SHARPNESS", (0.8, 1.0, 1.5))
+    record = verdict("captions", 18, 9)
+    # Both files in both splits: 9/10 of 160 and 120; fewer are held out than samples are drawn.
+    assert record["captions"] == "252 for training, 28 references, 40 samples"
+    columns = [part["column"] for part in record["parts"]]
+    assert columns[:5] == [*(f"bleu_{n}_gain" for n in (2, 3, 4, 5)), "memorisation_own_auc"]
+    assert record["impostors"].keys() == {"marginal", "collapsed", "memoriser"}
+    assert all(missed(record, row) for row in record["impostors"].values())
+    assert 0.2 < record["others"]["unseen captions"]["memorisation_auc"] < 0.8
 
 
 def test_replies_of_prompts_that_end_with_the_same_word():
@@ -286,12 +300,12 @@ def test_captions_of_another_kind_are_asked_for_their_own_alone():
     first worded, which is then shown and not asked."""
     rng = np.random.default_rng(0)
     train, heldout = rng.integers(1, 9, (400, 8)), rng.integers(9, 17, (300, 8))
-    real, kind = text_gan._memorisation(heldout[150:], train, heldout), text_gan._own_kind(train, heldout)
+    real, kind = captions._memorisation(heldout[150:], train, heldout), captions._own_kind(train, heldout)
     assert kind["memorisation_auc"] > 0.95
     assert kind["memorisation_own_auc"] == pytest.approx(0.5, abs=0.1)
-    part = text_gan._memorisation_part("captions", "memorisation_auc", real)
-    asked = text_gan._memorisation_part("captions, of their own kind", "memorisation_own_auc", kind)
+    part = captions._memorisation_part("captions", "memorisation_auc", real)
+    asked = captions._memorisation_part("captions, of their own kind", "memorisation_own_auc", kind)
     verdict = gates.Verdict(kind, (asked,), {}, {}, {}, doubted=((part, kind),))
     assert verdict.judged == (asked,)
     assert not verdict.missed
-    assert not asked.met(text_gan._memorisation(train[:200], train, heldout))  # a memoriser
+    assert not asked.met(captions._memorisation(train[:200], train, heldout))  # a memoriser
