@@ -107,8 +107,8 @@ def _impostors(train: np.ndarray, heldout: np.ndarray, likely: Curve, references
 
 def _memorisation(tokens: np.ndarray, train: np.ndarray, heldout: np.ndarray) -> dict[str, float]:
     """`text_quality.memorisation` beside held-out captions; `memorisation_own_auc` beside a half of the training
-    captions, with the other half as training: held-out ones are about other things (`texts.captions`), so that good
-    texts of the training captions' kind too are nearer to these."""
+    captions, with the other half as training: Texygen's held-out ones are about other things (`texts.captions`), so
+    that good texts of the training captions' kind too are nearer to these."""
     own = text_quality.memorisation(tokens, train[::2], train[1::2][:SAMPLES])
     return text_quality.memorisation(tokens, train, heldout[:SAMPLES]) | {
         "memorisation_own_auc": own["memorisation_auc"]
