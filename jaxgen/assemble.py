@@ -127,7 +127,7 @@ def _adversarial(config: Config, gen: nn.Module, disc: nn.Module) -> gan.GAN:
     return gan.GAN(
         gen,
         disc,
-        z_dim=_latents(config),
+        z_dim=_latents(config, gen),
         critic_steps=rules.critic_steps,
         classes=rules.classes,
         augment=augmentation(rules.augment) if rules.augment else None,
@@ -185,7 +185,7 @@ def _variational(config: Config, encoder: nn.Module, decoder: nn.Module) -> vae.
         decoder,
         _find("likelihood", rules.likelihood, LIKELIHOODS),
         adam(rules.tx),
-        _latents(config),
+        _latents(config, decoder),
         beta=beta,
         samples=rules.samples,
         binarise=rules.binarise,
@@ -266,8 +266,8 @@ def _against_critic(config: Config) -> dict[str, Any]:
     }
 
 
-def _latents(config: Config) -> int:
-    z_dim = getattr(config.model, "z_dim", 0)
+def _latents(config: Config, gen: nn.Module) -> int:
+    z_dim = getattr(config.model, "z_dim", 0) or getattr(gen, "z_dim", 0)
     if not z_dim:
         kind, game = type(config.model).__name__, type(config.game).__name__
         raise UserError(f"A model {kind} makes images from images; it needs a game Paired or Unpaired, not {game}.")

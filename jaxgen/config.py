@@ -64,6 +64,64 @@ class Residual:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """Clips of one content and a motion by a recurrent core; a critic of frames and one of clips (MoCoGAN: Tulyakov et
+    al. 2018)."""
+
+    content: int = 32  # entries of z that hold for the whole clip
+    motion: int = 8  # entries of z for the start of the motion, and for each frame
+    hidden: int = 64  # of the recurrent core
+    moves: Literal["shape", "place"] = "shape"  # what motion changes: all that is seen, or where one thing is
+    gen: tuple[int, ...] = (128, 64, 32)  # channels, the coarsest resolution first; one halving between each two
+    disc: tuple[int, ...] = (128, 64, 32)  # of the critic of frames
+    clip: tuple[int, ...] = (128, 64, 32)  # of the critic of clips, which halves time too
+    frames: int = 2  # of each clip that the critic of frames sees
+    patch: int = 2  # pixels along the side of what one place of the finest resolution holds
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """Log-mel spectrograms by a residual pair, as `Residual`; the shape is frames, mel bands, 1."""
+
+    z_dim: int = 64
+    gen: tuple[int, ...] = (256, 128, 64, 32)
+    disc: tuple[int, ...] = (256, 128, 64, 32)
+    blocks: tuple[int, ...] = (1,)
+    patch: int = 2
+    norm: Literal["none", "batch"] = "batch"
+    rate: int = 8000  # samples a second
+    window: int = 256  # samples of a frame, a power of two
+    hop: int = 64  # samples from one frame to the next
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Raw waveforms by strided convolutions along time (WaveGAN: Donahue et al. 2019)."""
+
+    z_dim: int = 100
+    width: int = 64  # channels next to the waveform; doubled at each layer
+    layers: int = 5  # each is four times as long as the one before
+    shuffle: int = 2  # largest shift of the critic's features in time
+    rate: int = 8000  # samples a second
+
+
+@dataclass(frozen=True)
+class Vocoder:
+    """From log-mel spectrograms to waveforms: residual blocks at the frames' rate and an inverse STFT (Vocos: Siuzdak
+    2024), critics of periods and of resolutions (HiFi-GAN: Kong et al. 2020)."""
+
+    width: int = 128
+    blocks: int = 4
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    scales: int = 3  # critics of the waveform as it is, and averaged over 2, 4, ... samples
+    critic: tuple[int, ...] = (16, 32, 64)  # channels of each critic's layers
+    rate: int = 8000
+    mels: int = 40
+    window: int = 256
+    hop: int = 64
+
+
+@dataclass(frozen=True)
 class UNet:
     """From image to image: a U-Net (Ronneberger et al. 2015) and a critic of patches (Isola et al. 2017)."""
 
@@ -173,6 +231,7 @@ class Paired:
     disc: Adam = field(default_factory=Adam)
     l1: float = 100.0  # weight of the mean absolute difference
     adversarial: float = 1.0  # weight of the critic's loss in the generator's
+    matching: float = 0.0  # weight of the difference of what the critic's layers see of made and true (HiFi-GAN)
     degrade: str = ""  # makes inputs from targets: downsample-2, noise-25, holes-15; else the data are pairs
     penalty: str = ""
     penalty_weight: float = 1.0
@@ -265,7 +324,22 @@ class Config:
     """One run. Typed, frozen, plain values; a file in `configs/` states what differs from these defaults."""
 
     domain: str  # a file of jaxgen/domains, and where it has several, which of them: levels/mario
-    model: MLP | Conv | Residual | UNet | Spade | MLPVAE | ConvVAE | SliceVAE | PassageVAE | Recurrent
+    model: (
+        MLP
+        | Conv
+        | Residual
+        | Clip
+        | Spectrogram
+        | Wave
+        | Vocoder
+        | UNet
+        | Spade
+        | MLPVAE
+        | ConvVAE
+        | SliceVAE
+        | PassageVAE
+        | Recurrent
+    )
     game: Adversarial | Paired | Unpaired | Variational | VariationalSequence | AdversarialSequence
     data: str = "mnist_5k"  # an embedded or prepared TFDS set by name, a folder of images, or an .npz file
     shape: tuple[int, ...] = (28, 28, 1)  # of one example: height, width, channels
@@ -289,14 +363,15 @@ LIMITS: dict[str, tuple[float, float]] = {
     name: limits
     for limits, names in (
         ((1, math.inf), "ada_images batch critic_steps disc gen hidden layers penalty_every"),
-        ((1, math.inf), "patch samples temperature width widths z_dim"),
+        ((1, math.inf), "patch samples temperature width widths z_dim clip content frames hop mels motion periods rate"),
+        ((1, math.inf), "scales window"),
         ((1, math.inf), "anneal critic critic_embedding decoder embedding encoder every heads rollouts slots"),
         ((4, math.inf), "vocabulary"),
         ((1e-6, _ABOVE_ONE), "final_temperature"),
         ((0, 1), "ada_target b1 b2 blind critic_dropout dropout ema_decay"),
         ((0, _ABOVE_ONE), "augment_p"),
-        ((0, math.inf), "adversarial beta beta_warmup blocks classes clip cycle decay eps identity l1 penalty_weight"),
-        ((0, math.inf), "pool warmup weight_decay conductor critic_pretrain free_nats free_until mle pretrain"),
+        ((0, math.inf), "adversarial beta beta_warmup blocks classes clip cycle decay eps identity l1 matching penalty_weight"),
+        ((0, math.inf), "pool shuffle warmup weight_decay conductor critic_pretrain free_nats free_until mle pretrain"),
         ((0, 45), "transpose"),
     )
     for name in names.split()

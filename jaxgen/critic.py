@@ -29,9 +29,28 @@ class Rules(Protocol):
     def penalty_every(self) -> int: ...
 
 
+def two_sides(loss: Loss, real: PyTree, fake: PyTree) -> tuple[Array, Array]:
+    """(disc, gen) losses of logits, an array or, of several critics in one network, a tuple of arrays, each [N] or of
+    more axes. Each critic counts the same, however many logits it has."""
+    parts = [loss(a.ravel(), b.ravel()) for a, b in zip(jax.tree.leaves(real), jax.tree.leaves(fake), strict=True)]
+    return mean_of_means([disc for disc, _ in parts]), mean_of_means([gen for _, gen in parts])
+
+
+def mean_of_means(tree: PyTree) -> Array:
+    """The mean over a tree's arrays of the mean of each."""
+    means = [leaf.mean() for leaf in jax.tree.leaves(tree)]
+    return means[0] if len(means) == 1 else jnp.mean(jnp.stack(means))
+
+
+def total(logits: PyTree) -> Array:
+    """The sum [B] of each example's logits, of all critics: what a penalty is the gradient of."""
+    leaves = jax.tree.leaves(logits)
+    return jnp.sum(jnp.stack([leaf.reshape(len(leaf), -1).sum(1) for leaf in leaves]), axis=0)
+
+
 def update_critic(
     disc: Player,
-    logits: Callable[[PyTree], tuple[tuple[Array, Array], PyTree]],
+    logits: Callable[[PyTree], tuple[tuple[PyTree, PyTree], PyTree]],
     critic: Callable[[PyTree], Critic],
     points: tuple[Array, Array, Array],
     due: Array,
@@ -40,16 +59,17 @@ def update_critic(
 ) -> tuple[Player, dict[str, Array]]:
     """(the critic after one update, metrics of this device).
 
-    `logits(params)` gives ((real, fake), new statistics), `critic(params)` the function whose gradient is penalised, at
-    `points`: real and fake examples and a key for each, in the steps that are `due`.
+    `logits(params)` gives ((real, fake), new statistics), real and fake as `two_sides` takes them; `critic(params)` the
+    function whose gradient is penalised, at `points`: real and fake examples and a key for each, in the steps that are
+    `due`.
     """
 
     def loss(params: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
         (real, fake), stats = logits(params)
-        metrics = {"logit/real": real.mean(), "logit/fake": fake.mean()}
+        metrics = {"logit/real": mean_of_means(real), "logit/fake": mean_of_means(fake)}
         # ADA's r_t, with the fake logit in the place of 0, of which a relativistic critic knows nothing.
-        metrics["overfitting"] = jnp.sign(real - fake).mean()
-        return rules.loss(real, fake)[0].mean(), (stats, metrics)
+        metrics["overfitting"] = mean_of_means(jax.tree.map(lambda a, b: jnp.sign(a - b), real, fake))
+        return two_sides(rules.loss, real, fake)[0], (stats, metrics)
 
     def penalty(params: PyTree) -> Array:
         terms = [p(critic(params), *points).mean() for p in rules.penalties]

@@ -65,7 +65,7 @@ def test_fields_left_out_take_their_defaults():
         ({"sede": 1}, "Config has no field 'sede'; did you mean 'seed'?"),
         ({"loop": {"stpes": 1}}, "Loop has no field 'stpes'; did you mean 'steps'?"),
         ({"model": {"type": "MPL"}}, "Config.model has no type 'MPL'; did you mean 'MLP'?"),
-        ({"model": {"z_dim": 3}}, "Config.model has no type None; choose from Conv, ConvVAE, MLP, MLPVAE"),
+        ({"model": {"z_dim": 3}}, "Config.model has no type None; choose from Clip, Conv, ConvVAE, MLP, MLPVAE"),
         ({"model": {"type": "MLP", "gne": [3]}}, "MLP has no field 'gne'; did you mean 'gen'?"),
         ({"game": {"type": "Adversarial", "gen": {"rl": 1}}}, "Adam has no field 'rl'"),
     ],

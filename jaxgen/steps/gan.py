@@ -11,7 +11,7 @@ from flax import struct
 
 from jaxgen.augment import Augment
 from jaxgen.axes import axis_size, example_keys, mean_over
-from jaxgen.critic import update_critic
+from jaxgen.critic import total, two_sides, update_critic
 from jaxgen.latent import numbered_keys, prior
 from jaxgen.losses.adversarial import Loss
 from jaxgen.losses.penalties import Critic, Penalty
@@ -24,7 +24,8 @@ class GAN:
     """The game: who plays, by which rules. Frozen and hashable, so it is a static argument; build it once.
 
     The networks are Flax modules called as `gen(z, train=...)` and `disc(x, train=...)`; with `classes`,
-    `gen(z, label, train=...)` and `disc(x, label, train=...)`. Under `jax.pmap`, modules with batch normalisation
+    `gen(z, label, train=...)` and `disc(x, label, train=...)`. A critic gives logits [B], or where it is several at once
+    a tuple of arrays [B, ...], each of which counts the same. Under `jax.pmap`, modules with batch normalisation
     need its `axis_name`.
     """
 
@@ -107,7 +108,7 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
     def gen_loss(images: Array) -> Array:  # differentiated to the images only: no wasted critic weight gradients
         seen, images = _augmented(last, images, state.augment_p, gen_key, game, axis_name)
         (real, fake), _ = _criticise(disc.params, disc.stats, seen, images, gen_key, game, axis_name)
-        return game.loss(real, fake)[1].mean()
+        return two_sides(game.loss, real, fake)[1]
 
     loss, to_images = jax.value_and_grad(gen_loss)(fake)
     gen = update(state.gen, game.gen_tx, pull(to_images)[0], gen_stats, axis_name)
@@ -141,8 +142,9 @@ def decode(state: State, z: Array, game: GAN, label: Array | None = None) -> Arr
 
 
 def criticise(state: State, images: Array, game: GAN, label: Array | None = None) -> Array:
-    """The critic's logits [N] of images [N, ...] in [-1, 1], of classes label [N] if the game is conditional."""
-    return evaluate(game.disc, (state.disc.params, state.disc.stats), images, *(() if label is None else (label,)))
+    """The critic's logits [N] of images [N, ...] in [-1, 1], of classes label [N] if the game is conditional; of several
+    critics the sum."""
+    return total(evaluate(game.disc, (state.disc.params, state.disc.stats), images, *(() if label is None else (label,))))
 
 
 def show(state: State, key: Array, game: GAN, batch: Batch | None = None) -> dict[str, Array]:
@@ -169,16 +171,18 @@ def _generate(
 
 def _criticise(
     params: PyTree, stats: PyTree, batch: Batch, fake: Array, key: Array, game: GAN, axis_name: str | None
-) -> tuple[tuple[Array, Array], PyTree]:
-    """((real, fake) logits [B], new statistics)."""
+) -> tuple[tuple[PyTree, PyTree], PyTree]:
+    """((real, fake) logits, new statistics)."""
     x, label = batch["image"], _label(batch, game)
     run = partial(apply, game.disc, params, axis_name=axis_name)
     real_key, fake_key = jax.random.split(key)
     real, stats = run(stats, x, *label, key=real_key)
     fake_logits, stats = run(stats, fake, *label, key=fake_key)
-    if real.shape != (len(x),):
-        raise ValueError(f"the critic gives {real.shape} for {len(x)} examples; it must give one logit each: [B]")
-    return (real.astype(jnp.float32), fake_logits.astype(jnp.float32)), stats
+    one = not isinstance(real, tuple)
+    if any(a.shape[:1] != (len(x),) or (one and a.ndim != 1) for a in jax.tree.leaves(real)):
+        shapes = jax.tree.map(jnp.shape, real)
+        raise ValueError(f"the critic gives {shapes} for {len(x)} examples; it must give one logit each: [B]")
+    return jax.tree.map(lambda a: a.astype(jnp.float32), (real, fake_logits)), stats
 
 
 def _augmented(
@@ -199,12 +203,12 @@ def _update_critic(
     loss_key, penalty_key, t_key = jax.random.split(key, 3)
     x, label = batch["image"], _label(batch, game)
 
-    def logits(params: PyTree) -> tuple[tuple[Array, Array], PyTree]:
+    def logits(params: PyTree) -> tuple[tuple[PyTree, PyTree], PyTree]:
         return _criticise(params, disc.stats, batch, fake, loss_key, game, axis_name)
 
     def critic(params: PyTree) -> Critic:
         run = partial(apply, game.disc, params, disc.stats, key=penalty_key, axis_name=axis_name)
-        return lambda inputs: run(inputs, *label)[0]
+        return lambda inputs: total(run(inputs, *label)[0])
 
     points = x, fake, example_keys(t_key, len(x), axis_name)
     return update_critic(disc, logits, critic, points, due, game, axis_name)
