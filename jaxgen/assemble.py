@@ -151,11 +151,12 @@ def _paired(config: Config, gen: nn.Module, disc: nn.Module) -> translate.Paired
         disc,
         l1=rules.l1,
         adversarial=rules.adversarial,
+        matching=rules.matching,
         z_dim=getattr(config.model, "z_dim", 0),
         z_map=True,
-        degrade=degradation(rules.degrade) if rules.degrade else None,
         augment=augmentation(rules.augment) if rules.augment else None,
         augment_p=rules.augment_p,
+        **{"degrade": degradation(rules.degrade) if rules.degrade else None} | domain(config).rules(config),
         **_against_critic(config),
     )
 

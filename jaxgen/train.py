@@ -152,7 +152,7 @@ class _Run:
         """What the game shows; of the last step a walk through latent space too."""
         state = parallel.local(state)
         shown = {name: np.asarray(a) for name, a in self.show(state).items()}
-        if step == self.config.loop.steps and self.from_latents:
+        if step == self.config.loop.steps and self.from_latents and self.domain.walks:
             shown["walk"] = Trained(self.config, self.game_on_one, state, step).walk(n=16, seed=self.config.seed)
         stem = run_directory.samples(self.workdir) / str(step)
         self.domain.write(shown, stem, **({"kept": self.kept} if self.kept else {}))

@@ -99,6 +99,10 @@ class Domain:
     """The shape of one raw `source`, uint8; None where the data have none."""
     raw: Callable[[Config], Raw] | None = None
     """A raw example of zeros, [1, ...] each. None: an image of the config's shape, and its label and source."""
+    rules: Callable[[Config], Mapping[str, Any]] = lambda config: {}
+    """What the domain says of a paired game beside the config: `degrade`, `compare`."""
+    walks: bool = True
+    """Whether a run that makes images from latents ends with a walk through latent space."""
     kept: Callable[[Config], Mapping[str, str]] | None = None
     """Text files by name that a run keeps beside its config, so that it can be sampled without its data set: a
     vocabulary."""

@@ -15,7 +15,7 @@ import numpy as np
 from etils import epath
 from flax import linen as nn
 
-from jaxgen import files, preview
+from jaxgen import files, pcm, preview
 from jaxgen.config import Config, PassageVAE, SliceVAE, VariationalSequence
 from jaxgen.data import music
 from jaxgen.domains import Domain, Found, Pictures, Raw, SampleOptions, Source
@@ -225,7 +225,7 @@ def sample(run: Source, options: MusicOptions, folder: epath.Path, kind: str) ->
     span = picture.span(made)
     for i, roll in enumerate(made):
         midi.write(path / f"{i:03}.mid", roll, grid, options.bpm)
-        files.write(path / f"{i:03}.wav", sound.to_wav(sound.synthesise(roll, grid, options.bpm)))
+        files.write(path / f"{i:03}.wav", pcm.to_wav(sound.synthesise(roll, grid, options.bpm)))
         preview.write_png(path / f"{i:03}.png", picture.drawn(roll, grid, span))
     return [path]
 

@@ -16,7 +16,7 @@ from flax import struct
 
 from jaxgen.augment import Augment
 from jaxgen.axes import example_keys, mean_over
-from jaxgen.critic import update_critic
+from jaxgen.critic import mean_of_means, total, two_sides, update_critic
 from jaxgen.latent import numbered_keys, prior, prior_map
 from jaxgen.losses.adversarial import Loss
 from jaxgen.losses.penalties import Penalty
@@ -26,6 +26,8 @@ from jaxgen.types import Array, Batch, Metrics, PyTree
 
 Degrade: TypeAlias = Callable[[Array, Array], Array]
 """(images [B, ...], keys [B]) -> sources [B, ...]: what a restoration has to undo. Hashable by value."""
+Compare: TypeAlias = Callable[[Array], PyTree]
+"""images [B, ...] -> an array or several [B, ...], each of which counts the same. Hashable by value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Paired:
     """x -> y from examples of both. Frozen and hashable, so it is a static argument; build it once.
 
     The networks are Flax modules called as `gen(x, train=...)`, with `z_dim` `gen(x, z, train=...)`, and
-    `disc(y, x, train=...)`, whose logits [B, ...] may be as many an example as it likes. Under `jax.pmap`, modules with
-    batch normalisation need its `axis_name`.
+    `disc(y, x, train=...)`, whose logits [B, ...] may be as many an example as it likes, or a tuple of such arrays,
+    each of which counts the same; with `matching` it gives (logits, features), features an array or several [B, ...].
+    Under `jax.pmap`, modules with batch normalisation need its `axis_name`.
     """
 
     gen: nn.Module
@@ -43,7 +46,9 @@ class Paired:
     gen_tx: optax.GradientTransformation
     disc_tx: optax.GradientTransformation
     l1: float = 100.0  # weight of the mean absolute difference
+    compare: Compare | None = None  # of what that is the difference; None: of y
     adversarial: float = 1.0  # weight of the critic's loss in the generator's; 0 leaves the critic out of it
+    matching: float = 0.0  # weight of the difference between the critic's features of fake and real
     z_dim: int = 0  # > 0: the generator gets noise too, and several y fit one x
     z_map: bool = False  # the noise is [B, H, W, Z], a latent at each place of x (`latent.prior_map`), not [B, Z]
     degrade: Degrade | None = None  # makes x from y; else x is the batch's `source`
@@ -199,9 +204,10 @@ def _paired_step(state: State, batch: Batch, game: Paired, axis_name: str | None
     disc, metrics = _update_critic(state.disc, y, fake, (x,), disc_key, state.step, game, axis_name)
 
     def gen_loss(images: Array) -> tuple[Array, dict[str, Array]]:
-        away = l1(images, y).mean()
-        fooled = _fooled(disc, y, images, (x,), disc_key, game, axis_name)
-        return game.l1 * away + game.adversarial * fooled, {"loss/gen": fooled, "l1": away}
+        away = _difference(game.compare(images), game.compare(y)) if game.compare else l1(images, y).mean()
+        fooled, matching = _fooled(disc, y, images, (x,), disc_key, game, axis_name)
+        found = {"loss/gen": fooled, "l1": away} | ({"matching": matching} if game.matching else {})
+        return game.l1 * away + game.adversarial * fooled + game.matching * matching, found
 
     (_, parts), to_images = jax.value_and_grad(gen_loss, has_aux=True)(fake)
     gen = update(state.gen, game.gen_tx, pull(to_images)[0], stats, axis_name)
@@ -245,8 +251,8 @@ def _unpaired_step(state: State, batch: Batch, game: Unpaired, axis_name: str | 
         metrics |= {name + ("/back" if way else ""): value for name, value in found.items()}
 
     def gen_loss(out: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-        there = _fooled(discs[0], y, out["y"], (), there_key, game, axis_name)
-        back = _fooled(discs[1], x, out["x"], (), back_key, game, axis_name)
+        there, _ = _fooled(discs[0], y, out["y"], (), there_key, game, axis_name)
+        back, _ = _fooled(discs[1], x, out["x"], (), back_key, game, axis_name)
         cycle = l1(out["x_again"], x).mean() + l1(out["y_again"], y).mean()
         found = {"loss/gen": there, "loss/gen/back": back, "cycle": cycle}
         total = game.adversarial * (there + back) + game.cycle * cycle
@@ -289,7 +295,7 @@ def _pairs(batch: Batch, keys: Array, game: Paired) -> tuple[Array, Array]:
     return both[..., : x.shape[-1]], both[..., x.shape[-1] :]
 
 
-def _logits(
+def _seen(
     params: PyTree,
     stats: PyTree,
     real: Array,
@@ -298,23 +304,37 @@ def _logits(
     key: Array,
     game: Game,
     axis_name: str | None,
-) -> tuple[tuple[Array, Array], PyTree]:
-    """((real, fake) logits, flat, new statistics); `given` is what a critic of pairs sees beside the image."""
+) -> tuple[tuple[PyTree, PyTree], tuple[PyTree, PyTree], PyTree]:
+    """((real, fake) logits, (real, fake) features, new statistics); `given` is what a critic of pairs sees beside the
+    image. Without `matching` there are no features."""
     run = partial(apply, game.disc, params, axis_name=axis_name)
     real_key, fake_key = jax.random.split(key)
-    real_logits, stats = run(stats, real, *given, key=real_key)
-    fake_logits, stats = run(stats, fake, *given, key=fake_key)
-    return (real_logits.astype(jnp.float32).ravel(), fake_logits.astype(jnp.float32).ravel()), stats
+    of_real, stats = run(stats, real, *given, key=real_key)
+    of_fake, stats = run(stats, fake, *given, key=fake_key)
+    if not _matches(game):
+        of_real, of_fake = (of_real, ()), (of_fake, ())
+    logits, features = jax.tree.map(lambda a: a.astype(jnp.float32), tuple(zip(of_real, of_fake, strict=True)))
+    return logits, features, stats
+
+
+def _matches(game: Game) -> bool:
+    return isinstance(game, Paired) and game.matching > 0
+
+
+def _difference(x: PyTree, y: PyTree) -> Array:
+    """The mean absolute difference of two arrays, or of several the mean of theirs."""
+    return mean_of_means(jax.tree.map(l1, x, y))
 
 
 def _fooled(
     disc: Player, real: Array, fake: Array, given: tuple[Array, ...], key: Array, game: Game, axis_name: str | None
-) -> Array:
-    """The generator's side of the adversarial loss."""
-    if not game.adversarial:
-        return jnp.zeros(())
-    (real, fake), _ = _logits(disc.params, disc.stats, real, fake, given, key, game, axis_name)
-    return game.loss(real, fake)[1].mean()
+) -> tuple[Array, Array]:
+    """The generator's side of the adversarial loss, and how far the critic's features of fake are from those of real."""
+    nothing = jnp.zeros(())
+    if not game.adversarial and not _matches(game):
+        return nothing, nothing
+    logits, features, _ = _seen(disc.params, disc.stats, real, fake, given, key, game, axis_name)
+    return two_sides(game.loss, *logits)[1], _difference(*features) if _matches(game) else nothing
 
 
 def _update_critic(
@@ -333,11 +353,15 @@ def _update_critic(
 
     def critic(params: PyTree) -> Callable[[Array], Array]:
         run = partial(apply, game.disc, params, disc.stats, key=penalty_key, axis_name=axis_name)
-        return lambda y: run(y, *given)[0].reshape(len(y), -1).sum(1)
+        return lambda y: total(run(y, *given)[0][0] if _matches(game) else run(y, *given)[0])
+
+    def logits(params: PyTree) -> tuple[tuple[PyTree, PyTree], PyTree]:
+        logits, _, stats = _seen(params, disc.stats, real, fake, given, key, game, axis_name)
+        return logits, stats
 
     disc, metrics = update_critic(
         disc,
-        lambda params: _logits(params, disc.stats, real, fake, given, key, game, axis_name),
+        logits,
         critic,
         (real, fake, example_keys(t_key, len(real), axis_name)),
         step % game.penalty_every == 0,

@@ -1,0 +1,180 @@
+"""Clips from a content and a motion, and critics of frames and of clips (MoCoGAN: Tulyakov et al. 2018).
+
+One latent holds for the whole clip; a recurrent core makes the motion, from a start and from noise at each frame.
+Frames are made by the bottlenecks of `residual`. Where what moves keeps its shape (`Placed`), it is drawn once a clip
+and put into each frame by linear interpolation, which along each axis is a product of matrices (the writing of DRAW:
+Gregor et al. 2015): a fiftieth of the work, and what it is cannot change on the way.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxgen.axes import example_keys
+from jaxgen.models import residual
+from jaxgen.models.convolution import Conv
+from jaxgen.models.layers import Dense, leaky_relu
+from jaxgen.models.residual import space_to_depth
+from jaxgen.types import Array
+
+_he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+class Mover(nn.Module):
+    """One frame on: ((h [B, hidden], place [B, 2]), noise [B, M]) -> ((h, place), (h, place)).
+
+    The place is where the last step went, in units of half the way from border to border, the middle 0.
+    """
+
+    hidden: int
+
+    @nn.compact
+    def __call__(self, carry: tuple[Array, Array], noise: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        h, place = carry
+        h, _ = nn.GRUCell(self.hidden)(h, jnp.concatenate([noise, place], axis=-1))
+        step = nn.Dense(2, kernel_init=nn.initializers.variance_scaling(0.1, "fan_in", "normal"))(h)
+        return (h, place + step), (h, place + step)
+
+
+class Motion(nn.Module):
+    """start [B, M], noise [B, T, M] -> (codes [B, T, hidden], places [B, T, 2]), T of the same recurrent core."""
+
+    hidden: int
+
+    @nn.compact
+    def __call__(self, start: Array, noise: Array) -> tuple[Array, Array]:
+        h = nn.tanh(nn.Dense(self.hidden)(start))
+        first = nn.Dense(2)(start)
+        run = nn.scan(
+            Mover, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1, unroll=4
+        )
+        return run(self.hidden)((h, first), noise)[1]
+
+
+class Generator(nn.Module):
+    """z [B, `z_dim`] -> clips [B, *shape] in [-1, 1], shape (T, H, W, C).
+
+    z holds the content, the start of the motion and the noise of each frame, in this order (`parts`). `widths` and
+    `patch` as those of `residual.Generator`. With `placed`, one thing of half the height and width moves before what
+    is dark (-1); without, content and motion make each frame.
+    """
+
+    shape: tuple[int, int, int, int]
+    content: int
+    motion: int
+    hidden: int
+    widths: tuple[int, ...]
+    placed: bool = False
+    patch: int = 1
+    dtype: Any = None
+
+    @property
+    def z_dim(self) -> int:
+        return self.content + self.motion * (self.shape[0] + 1)
+
+    def parts(self, z: Array) -> tuple[Array, Array, Array]:
+        """(content [B, content], start [B, motion], noise [B, T, motion])."""
+        noise = z[:, self.content + self.motion :].reshape(len(z), self.shape[0], self.motion)
+        return z[:, : self.content], z[:, self.content : self.content + self.motion], noise
+
+    @nn.compact
+    def __call__(self, z: Array, *, train: bool) -> Array:
+        content, start, noise = self.parts(z)
+        frames, height, width, channels = self.shape
+        codes, places = Motion(self.hidden)(start, noise)
+        if self.placed:
+            shape = (height // 2, width // 2, channels)
+            draw = residual.Generator(shape, self.widths, patch=self.patch, dtype=self.dtype, name="draw")
+            thing = (draw(content, train=train) + 1) / 2
+            return 2 * put(thing, places, (height, width)) - 1
+        each = jnp.broadcast_to(content[:, None], (len(z), frames, self.content))
+        inputs = jnp.concatenate([each, codes], axis=-1).reshape(len(z) * frames, -1)
+        draw = residual.Generator(self.shape[1:], self.widths, patch=self.patch, dtype=self.dtype, name="draw")
+        return draw(inputs, train=train).reshape(len(z), *self.shape)
+
+
+def put(thing: Array, places: Array, size: tuple[int, int]) -> Array:
+    """thing [B, h, w, C], places [B, T, 2] -> [B, T, *size, C]: the thing with its middle there, zeros around it.
+
+    At places of -1 and 1 it touches the borders; beyond, it leaves the frame. Between pixels it is interpolated
+    linearly.
+    """
+    rows, columns = (
+        _taps(places[..., axis], thing.shape[axis + 1], size[axis]).astype(thing.dtype) for axis in (0, 1)
+    )
+    tall = jnp.einsum("btih,bhwc->btiwc", rows, thing)
+    return jnp.einsum("btjw,btiwc->btijc", columns, tall)
+
+
+def _taps(place: Array, small: int, big: int) -> Array:
+    """place [B, T] -> [B, T, big, small]: the share that each of `big` pixels takes of each of `small`."""
+    first = (place + 1) * (big - small) / 2
+    away = jnp.arange(big)[:, None] - jnp.arange(small)[None, :] - first[..., None, None]
+    return nn.relu(1 - jnp.abs(away))
+
+
+class FrameCritic(nn.Module):
+    """x [B, T, H, W, C] -> logits [B, frames]: of as many frames of each clip, in training drawn anew each time (rng
+    stream `example`, by the clip's place in the global batch), else evenly spaced."""
+
+    widths: tuple[int, ...]
+    frames: int = 1
+    patch: int = 1
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        total = x.shape[1]
+        if not 1 <= self.frames <= total:
+            raise ValueError(f"the critic of frames can't see {self.frames} of a clip's {total} frames")
+        if train:
+            keys = example_keys(self.make_rng("example"), len(x), self.axis_name)
+            chosen = jax.vmap(lambda key: jax.random.permutation(key, total)[: self.frames])(keys)
+        else:
+            even = jnp.arange(self.frames) * total // self.frames
+            chosen = jnp.broadcast_to(even[None], (len(x), self.frames))
+        # A product with one-hot rows: the gradient of a gather is slow on CPU.
+        picked = jnp.einsum("bft,bthwc->bfhwc", jax.nn.one_hot(chosen, total, dtype=x.dtype), x)
+        flat = picked.reshape(len(x) * self.frames, *x.shape[2:])
+        logits = residual.Critic(self.widths, patch=self.patch, dtype=self.dtype)(flat, train=train)
+        return logits.reshape(len(x), self.frames)
+
+
+class ClipCritic(nn.Module):
+    """x [B, T, H, W, C] -> logits [B], by convolutions over time and space, each of which halves all three.
+
+    `widths` are the channels, the coarsest resolution first; `patch` x `patch` pixels of a frame are one place of the
+    finest.
+    """
+
+    widths: tuple[int, ...]
+    patch: int = 1
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        frames = x.shape[1]
+        h = space_to_depth(x.reshape(-1, *x.shape[2:]), self.patch)
+        h = h.reshape(len(x), frames, *h.shape[1:])
+        for width in reversed(self.widths):
+            h = leaky_relu(Conv(width, (4, 4, 4), (2, 2, 2), dtype=self.dtype, kernel_init=_he)(h))
+        return Dense(1, dtype=self.dtype)(h.reshape(len(x), -1))[:, 0].astype(jnp.float32)
+
+
+class Critics(nn.Module):
+    """x [B, T, H, W, C] -> (logits of frames [B, frames], logits of clips [B])."""
+
+    disc: tuple[int, ...]
+    clip: tuple[int, ...]
+    frames: int = 1
+    patch: int = 1
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        seen = FrameCritic(self.disc, self.frames, self.patch, self.axis_name, self.dtype)(x, train=train)
+        return seen, ClipCritic(self.clip, self.patch, self.dtype)(x, train=train)
