@@ -111,7 +111,8 @@ class Vocoder:
     2024), critics of periods and of resolutions (HiFi-GAN: Kong et al. 2020)."""
 
     width: int = 128
-    blocks: int = 4
+    blocks: int = 4  # half of them before the phases
+    iterations: int = 16  # of Griffin-Lim's, with which the phases begin; 0: the network makes them alone
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
     scales: int = 3  # critics of the waveform as it is, and averaged over 2, 4, ... samples
     critic: tuple[int, ...] = (16, 32, 64)  # channels of each critic's layers
@@ -363,15 +364,22 @@ LIMITS: dict[str, tuple[float, float]] = {
     name: limits
     for limits, names in (
         ((1, math.inf), "ada_images batch critic_steps disc gen hidden layers penalty_every"),
-        ((1, math.inf), "patch samples temperature width widths z_dim clip content frames hop mels motion periods rate"),
+        (
+            (1, math.inf),
+            "patch samples temperature width widths z_dim clip content frames hop mels motion periods rate",
+        ),
         ((1, math.inf), "scales window"),
         ((1, math.inf), "anneal critic critic_embedding decoder embedding encoder every heads rollouts slots"),
         ((4, math.inf), "vocabulary"),
         ((1e-6, _ABOVE_ONE), "final_temperature"),
         ((0, 1), "ada_target b1 b2 blind critic_dropout dropout ema_decay"),
         ((0, _ABOVE_ONE), "augment_p"),
-        ((0, math.inf), "adversarial beta beta_warmup blocks classes clip cycle decay eps identity l1 matching penalty_weight"),
-        ((0, math.inf), "pool shuffle warmup weight_decay conductor critic_pretrain free_nats free_until mle pretrain"),
+        (
+            (0, math.inf),
+            "adversarial beta beta_warmup blocks classes clip cycle decay eps identity l1 matching penalty_weight",
+        ),
+        ((0, math.inf), "pool warmup weight_decay conductor critic_pretrain free_nats free_until mle pretrain"),
+        ((0, math.inf), "iterations shuffle"),
         ((0, 45), "transpose"),
     )
     for name in names.split()

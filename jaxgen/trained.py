@@ -1,6 +1,7 @@
 """A run read back from its directory, without its data set: what can be drawn from it."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -51,6 +52,10 @@ class Trained:
     def at(self, step: int) -> "Trained":
         """The same run at another step that it keeps, with what is compiled already."""
         return dataclasses.replace(load(self.workdir, step), game=self.game, programs=self.programs)
+
+    def other(self, workdir: str) -> "Trained":
+        """Another run that this one's samples need, read from its directory. Raises `UserError` where there is none."""
+        return load(os.path.expanduser(workdir))
 
     def draw(self, n: int, seed: int, label: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray:
         """n model outputs [n, ...] of classes `label` [n], else of all in turn; the first m are the same for every

@@ -13,12 +13,16 @@ from jaxgen import assemble
 from jaxgen.checkpoint import Checkpoints
 from jaxgen.config import (
     AdversarialSequence,
+    Clip,
     Config,
     PassageVAE,
     Recurrent,
     Residual,
     SliceVAE,
+    Spectrogram,
     UNet,
+    Vocoder,
+    Wave,
     from_dict,
     to_dict,
 )
@@ -39,19 +43,26 @@ def shrunk(config):
     for f in dataclasses.fields(config.model):
         value = getattr(config.model, f.name)
         if f.name == "blocks":
-            sizes[f.name] = tuple(min(n, 1) for n in value)
+            sizes[f.name] = tuple(min(n, 1) for n in value) if isinstance(value, tuple) else min(value, 1)
         elif isinstance(value, tuple):
             sizes[f.name] = tuple(min(size, 8) for size in value)
         elif f.name in ("z_dim", "width", "hidden", "encoder", "decoder", "conductor", "embedding", "critic_embedding"):
             sizes[f.name] = min(value, 8)
     shape = config.shape
-    if isinstance(config.model, Residual) and (extra := len(config.model.gen) - 3) > 0:
+    if isinstance(config.model, Residual | Spectrogram) and (extra := len(config.model.gen) - 3) > 0:
         # Three resolutions will do: each costs seconds to compile.
         sizes |= {name: sizes[name][extra:] for name in ("gen", "disc")}
         shape = (shape[0] >> extra, shape[1] >> extra, shape[2])
     if isinstance(config.model, UNet):  # two, as these have more
         sizes |= {name: sizes[name][-2:] for name in ("gen", "disc")}
-        shape = (16 * config.model.patch, 16 * config.model.patch, shape[2])
+        shape = (*shape[:-3], 16 * config.model.patch, 16 * config.model.patch, shape[-1])
+    if isinstance(config.model, Clip):  # three, of frames of 16x16
+        sizes |= {name: sizes[name][-3:] for name in ("gen", "disc", "clip")} | {"content": 4, "motion": 2}
+        shape = (4, 16, 16, shape[-1])
+    if isinstance(config.model, Wave):
+        sizes["layers"], shape = 3, (4**4, 1)
+    if isinstance(config.model, Vocoder):
+        shape = (2 * config.model.window,)
     game = config.game
     if isinstance(config.model, SliceVAE | PassageVAE):
         shape = (2 * getattr(config.model, "every", 4), shape[1])
@@ -69,16 +80,24 @@ def synthetic_raw(config, n):
     """What the config's data would hold."""
     if assemble.domain(config).raw:
         return {name: synthetic_array(name, a, config) for name, a in assemble.example_raw(config, n).items()}
-    raw = synthetic.images(config.shape, n, max(getattr(config.game, "classes", 0), 2))
+    raw = synthetic.images(config.shape[-3:], n, max(getattr(config.game, "classes", 0), 2))
+    if len(config.shape) == 4:  # clips, of a thing that moves to the right
+        frames = [np.roll(raw["image"], t, axis=2) for t in range(config.shape[0])]
+        raw["image"] = np.stack(frames, axis=1)
     if source := assemble.domain(config).source(config):
         raw["source"] = np.random.default_rng(0).integers(0, 8, (n, *source), dtype=np.uint8)  # pixels, or few kinds
     return raw
 
 
 def synthetic_array(name, a, config):
-    """In the shape and of the type of `a`: what an array of a sequence by this name may hold."""
+    """In the shape and of the type of `a`: what an array of a sequence or a sound by this name may hold."""
     rng = np.random.default_rng(0)
-    below = {"roll": 2, "label": max(getattr(config.game, "classes", 0), 1), "length": config.shape[0] + 1}
+    below = {
+        "roll": 2,
+        "image": 1000,
+        "label": max(getattr(config.game, "classes", 0), 1),
+        "length": config.shape[0] + 1,
+    }
     most = below.get(name, getattr(config.model, "vocabulary", 0))
     return rng.integers(name == "length", most, a.shape).astype(a.dtype)
 

@@ -21,7 +21,18 @@ from jaxgen.models import conv, vae
 from jaxgen.steps import sequence_gan, sequence_vae, translate
 
 SEQUENCES = sequence_gan.SequenceGAN | sequence_vae.SequenceVAE
-LOSSES = ("loss", "loss/disc", "loss/gen", "loss/disc/back", "loss/gen/back", "l1", "cycle", "identity", "nll")
+LOSSES = (
+    "loss",
+    "loss/disc",
+    "loss/gen",
+    "loss/disc/back",
+    "loss/gen/back",
+    "l1",
+    "cycle",
+    "identity",
+    "nll",
+    "matching",
+)
 """What a check compares, of these as much as a game has, in this order."""
 REAL = ("image", "sequence", "tokens")
 """The examples themselves, of a batch."""

@@ -21,10 +21,10 @@ def config_of(job: Job) -> Config:
     return replace(from_dict(job["config"]), parallel="single")
 
 
-def images(config: Config, n: int) -> np.ndarray:
-    """[n, *shape] float32 in the range of the game: [0, 1] for a VAE, else [-1, 1]. Mostly dark, as digits are; of
-    levels random tiles, one-hot."""
-    rng, shape = np.random.default_rng(0), config.shape
+def images(config: Config, n: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """[n, *shape] float32, the config's shape where none is given, in the range of the game: [0, 1] for a VAE, else
+    [-1, 1]. Mostly dark, as digits are; of levels random tiles, one-hot."""
+    rng, shape = np.random.default_rng(0), shape or config.shape
     if config.domain.startswith("levels/"):
         return np.eye(shape[-1], dtype=np.float32)[rng.integers(shape[-1], size=(n, *shape[:-1]))]
     x = rng.random((n, *shape), np.float32) ** 4
@@ -39,20 +39,24 @@ def examples(config: Config, n: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(0)
         raw = {name: _filled(name, a, config, rng) for name, a in example_raw(config, n).items()}
         return {name: np.asarray(a) for name, a in of.to_batch(raw).items()}
-    batch = {"image": images(config, n)}
+    one = jax.eval_shape(partial(example_batch, config))
+    batch = {"image": images(config, n, one["image"].shape[1:])}
     if classes := getattr(config.game, "classes", 0):
         batch["label"] = np.arange(n, dtype=np.int32) % classes
-    if source := jax.eval_shape(partial(example_batch, config)).get("source"):
+    if source := one.get("source"):
         batch["source"] = 1 - 2 * np.random.default_rng(1).random((n, *source.shape[1:]), np.float32) ** 4
     return batch
 
 
 def _filled(name: str, zeros: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
-    """As `zeros`: of piano rolls 4 notes of 88 at a time, of tokens any; labels in turn; lengths as they are."""
+    """As `zeros`: of piano rolls 4 notes of 88 at a time, of tokens any, of waveforms noise a tenth as loud as it could
+    be; labels in turn; lengths as they are."""
     if name == "roll":
         return (rng.random(zeros.shape) < 4 / zeros.shape[-1]).astype(zeros.dtype)
     if name == "label":
         return (np.arange(len(zeros)) % max(1, getattr(config.game, "classes", 0))).astype(zeros.dtype)
+    if name == "image":
+        return (np.iinfo(zeros.dtype).max * 0.1 * rng.uniform(-1, 1, zeros.shape)).astype(zeros.dtype)
     if isinstance(config.model, Recurrent):
         return rng.integers(config.model.vocabulary, size=zeros.shape, dtype=zeros.dtype)
     return zeros

@@ -17,7 +17,21 @@ from pathlib import Path
 
 from benchmarks.suites import Case
 from benchmarks.worker import Command
-from jaxgen.config import MLP, MLPVAE, Conv, PassageVAE, Recurrent, Residual, SliceVAE, Spade, UNet
+from jaxgen.config import (
+    MLP,
+    MLPVAE,
+    Clip,
+    Conv,
+    PassageVAE,
+    Recurrent,
+    Residual,
+    SliceVAE,
+    Spade,
+    Spectrogram,
+    UNet,
+    Vocoder,
+    Wave,
+)
 
 HERE = Path(__file__).resolve().parent
 VENVS = HERE.parent / ".venvs"
@@ -56,7 +70,8 @@ def _artifex(case: Case, device: str) -> tuple[str, ...]:
     """`own` networks, and where `same` are of its kind, ours on its objectives: its peers/artifex/step.py says more."""
     if case.kind != "step" or not case.config or case.config.precision != "fp32":
         return ()
-    if isinstance(case.config.model, Residual | UNet | Spade | SliceVAE | PassageVAE | Recurrent):
+    ours_alone = Residual | UNet | Spade | SliceVAE | PassageVAE | Recurrent | Clip | Spectrogram | Wave | Vocoder
+    if isinstance(case.config.model, ours_alone):
         return ()
     return ("own", "same") if isinstance(case.config.model, Conv) else ("own",)
 

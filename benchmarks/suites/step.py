@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmarks.suites import Case
 from jaxgen.assemble import config_named
-from jaxgen.config import Adam, Adversarial, AdversarialSequence, Config, Conv, ConvVAE, Recurrent
+from jaxgen.config import Adam, Adversarial, AdversarialSequence, Config, Conv, ConvVAE, Recurrent, Wave
 
 DIGITS_GAN = replace(config_named("digits_gan")[1], batch=128)
 IMAGE_VAE = replace(config_named("image_vae")[1], batch=128)
@@ -16,6 +16,13 @@ DCGAN = Config(
 )
 DCGAN_64 = replace(DCGAN, model=Conv(width=64, layers=4), shape=(64, 64, 3), batch=32)  # 0.7 s a step
 ARTICLE = replace(DCGAN_64, model=Conv(z_dim=64 * 64 * 3, width=64, layers=4))
+SPEECH_GAN_WAVES = replace(  # a second of speech, a quarter of the width
+    config_named("speech_gan_waves")[1],
+    model=Wave(z_dim=100, width=16, layers=5),
+    shape=(8192, 1),
+    batch=16,
+    precision="fp32",
+)
 
 EVER = 1 << 30
 LIKELIHOOD = AdversarialSequence(pretrain=EVER)  # a text GAN's phases, one a row
@@ -43,6 +50,12 @@ CASES = (
     Case("style_transfer_gan_paired", config_named("style_transfer_gan_tiles")[1], check_rate=0.0001),
     Case("super_resolution", config_named("super_resolution")[1], check_rate=0.0001),
     Case("scene_gan", config_named("scene_gan")[1], check_rate=0.0001),
+    Case("video_gan", config_named("video_gan")[1]),
+    Case("video_gan_sprites", config_named("video_gan_sprites")[1]),
+    Case("frame_prediction", config_named("frame_prediction")[1], check_rate=0.0001),
+    Case("speech_gan", config_named("speech_gan")[1]),
+    Case("speech_gan_waves", SPEECH_GAN_WAVES),
+    Case("vocoder", config_named("vocoder")[1], check_rate=0.0001),
     Case("music_slices", config_named("music_vae_jsb")[1]),
     Case("music_passages", config_named("music_vae")[1]),
     Case("text_mle", NUMBERS, check_rate=10.0),

@@ -28,27 +28,34 @@ def read(path: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     Raises `UserError` for a folder without images, validation images of a class that the others lack, and a file that
     cannot be read, with its name.
     """
+    root, chosen, label = choose(path, split)
+    image = load(root, chosen, shape)
+    return {"image": image} if label is None else {"image": image, "label": label}
+
+
+def choose(path: Path, split: str, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[Path, list[Path], np.ndarray | None]:
+    """The files of a split as `read` divides them: their folder, N paths from there, and labels int32 [N] or None.
+
+    No files where the folder has none that end in one of `suffixes`. Raises `UserError` where they cannot be divided.
+    """
     made = [path / name for name in ("train", "test")]
     if all(folder.is_dir() for folder in made):
-        files = {folder.name: find(folder) for folder in made}
+        files = {folder.name: find(folder, suffixes) for folder in made}
         classes = _classes(files["train"] + files["test"])
         root = path / split if split in files else _validation(path)
-        chosen = files[root.name] if root.name in files else find(root)
+        chosen = files[root.name] if root.name in files else find(root, suffixes)
         unknown = [file for file in chosen if classes and file.parts[0] not in classes]
         if unknown:
             raise UserError(f"{root / unknown[0]} is of no class; the classes are {', '.join(classes)}. Move it there.")
     else:
-        found, root = find(path), path
+        found, root = find(path, suffixes), path
         classes = _classes(found)
         chosen = [found[i] for i in split_indices(len(found), split, f"The folder {path}")] if found else []
-    image = load(root, chosen, shape)
-    if not classes:
-        return {"image": image}
-    return {"image": image, "label": np.array([classes[file.parts[0]] for file in chosen], np.int32)}
+    return root, chosen, np.array([classes[file.parts[0]] for file in chosen], np.int32) if classes else None
 
 
-def find(root: Path) -> list[Path]:
-    """The image files under `root`, relative to it, in order. Follows links to folders, each folder once."""
+def find(root: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """The files under `root` of these `suffixes`, relative to it, in order. Follows links to folders, each once."""
     found, seen = [], set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -57,7 +64,7 @@ def find(root: Path) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        found += [Path(folder, f).relative_to(root) for f in files if f.lower().endswith(SUFFIXES) and f[0] != "."]
+        found += [Path(folder, f).relative_to(root) for f in files if f.lower().endswith(suffixes) and f[0] != "."]
     return sorted(found, key=lambda file: file.parts)
 
 

@@ -128,13 +128,13 @@ def read(directory: Path, shape: Shape, split: str) -> dict[str, np.ndarray]:
     where the set has no images, no such split or no random access.
     """
     with quiet():
-        features, source, rows = _open(directory, split)
+        features, source, rows = opened(directory, split)
         if "image" not in features:
             raise UserError(
                 f"{directory} has no feature `image`, only {', '.join(sorted(features))}; choose a set of images."
             )
         label = features.get("label")
-        return _read(source, rows, shape, _is_class(label), directory)
+        return _read(source, rows, shape, is_class(label), directory)
 
 
 def read_text(directory: Path, split: str) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:
@@ -145,12 +145,12 @@ def read_text(directory: Path, split: str) -> tuple[list[str], np.ndarray | None
     errors, where the set has no texts.
     """
     with quiet():
-        features, source, rows = _open(directory, split)
+        features, source, rows = opened(directory, split)
         name = _text_feature(features, directory)
         label = features.get("label")
-        labelled = _is_class(label)
+        labelled = is_class(label)
         texts, labels = [], []
-        for _, example in _examples(source, rows, directory):
+        for _, example in examples(source, rows, directory):
             value = example[name]
             text = value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
             if text.strip():
@@ -164,17 +164,25 @@ def read_text(directory: Path, split: str) -> tuple[list[str], np.ndarray | None
     return texts, np.array(labels, np.int32), tuple(named)
 
 
-def _open(directory: Path, split: str) -> tuple[dict[str, Any], Any, np.ndarray]:
-    """The features of a set, a source of its examples, and which of these belong to `split`."""
-    check_features(directory)
+def opened(directory: Path, split: str, described: Path | None = None) -> tuple[dict[str, Any], Any, np.ndarray]:
+    """The features of a set, a source of its examples, and which of these belong to `split`.
+
+    `described` is a copy of the set's directory with another features.json, by which it is read; then a set's only
+    split serves as its training split, whatever its name. Raises as `read` does.
+    """
+    check_features(described or directory)
     tfds = library()
     try:
-        builder = tfds.builder_from_directory(str(directory))
+        builder = tfds.builder_from_directory(str(described or directory))
         features = dict(builder.info.features.items())
         sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     except Exception as error:  # whatever TFDS may say of broken metadata
         raise _unreadable(directory, error) from error
-    name, rows = _choose(sizes, split, directory)
+    if described and len(sizes) == 1:
+        (name,) = sizes
+        rows = split_indices(sizes[name], split, str(directory))
+    else:
+        name, rows = _choose(sizes, split, directory)
     try:
         return features, builder.as_data_source(name), rows
     except NotImplementedError as error:  # what TFDS documents for a set in no format with random access
@@ -194,7 +202,8 @@ def _text_feature(features: dict[str, Any], directory: Path) -> str:
     raise UserError(f"{directory} has no texts, only {', '.join(sorted(features))}; choose a set of texts.")
 
 
-def _is_class(label: Any) -> bool:
+def is_class(label: Any) -> bool:
+    """Whether a feature is a whole number, as the number of a class is."""
     return label is not None and label.shape == () and bool(np.issubdtype(label.np_dtype, np.integer))
 
 
@@ -308,20 +317,21 @@ def _choose(sizes: dict[str, int], split: str, directory: Path) -> tuple[str, np
 
 def _read(source: Any, rows: np.ndarray, shape: Shape, labelled: bool, directory: Path) -> dict[str, np.ndarray]:
     image, label = np.empty((len(rows), *shape), np.uint8), np.full(len(rows), -1, np.int32)
-    for i, example in _examples(source, rows, directory):
+    for i, example in examples(source, rows, directory):
         image[i] = fit(example["image"], shape)
         if labelled:
             label[i] = example["label"]
     return {"image": image, "label": label} if labelled and label.min(initial=0) >= 0 else {"image": image}
 
 
-def _examples(source: Any, rows: np.ndarray, directory: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def examples(source: Any, rows: np.ndarray, directory: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The place among `rows`, and the example, of each of them. Raises `UnreadableError` where one is damaged."""
     for start in range(0, len(rows), _CHUNK):
         try:
-            examples = source.__getitems__(rows[start : start + _CHUNK].tolist())
+            found = source.__getitems__(rows[start : start + _CHUNK].tolist())
         except Exception as error:  # array_record and the decoders have no common error
             raise _unreadable(directory, error) from error
-        yield from enumerate(examples, start)
+        yield from enumerate(found, start)
 
 
 def _check_online(builder: Any) -> None:

@@ -47,9 +47,7 @@ class Motion(nn.Module):
     def __call__(self, start: Array, noise: Array) -> tuple[Array, Array]:
         h = nn.tanh(nn.Dense(self.hidden)(start))
         first = nn.Dense(2)(start)
-        run = nn.scan(
-            Mover, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1, unroll=4
-        )
+        run = nn.scan(Mover, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1, unroll=4)
         return run(self.hidden)((h, first), noise)[1]
 
 
@@ -101,9 +99,7 @@ def put(thing: Array, places: Array, size: tuple[int, int]) -> Array:
     At places of -1 and 1 it touches the borders; beyond, it leaves the frame. Between pixels it is interpolated
     linearly.
     """
-    rows, columns = (
-        _taps(places[..., axis], thing.shape[axis + 1], size[axis]).astype(thing.dtype) for axis in (0, 1)
-    )
+    rows, columns = (_taps(places[..., axis], thing.shape[axis + 1], size[axis]).astype(thing.dtype) for axis in (0, 1))
     tall = jnp.einsum("btih,bhwc->btiwc", rows, thing)
     return jnp.einsum("btjw,btiwc->btijc", columns, tall)
 
@@ -111,13 +107,13 @@ def put(thing: Array, places: Array, size: tuple[int, int]) -> Array:
 def _taps(place: Array, small: int, big: int) -> Array:
     """place [B, T] -> [B, T, big, small]: the share that each of `big` pixels takes of each of `small`."""
     first = (place + 1) * (big - small) / 2
-    away = jnp.arange(big)[:, None] - jnp.arange(small)[None, :] - first[..., None, None]
+    away = (jnp.arange(big)[:, None] - jnp.arange(small)[None, :])[None, None] - first[..., None, None]
     return nn.relu(1 - jnp.abs(away))
 
 
 class FrameCritic(nn.Module):
     """x [B, T, H, W, C] -> logits [B, frames]: of as many frames of each clip, in training drawn anew each time (rng
-    stream `example`, by the clip's place in the global batch), else evenly spaced."""
+    stream `example`, by the clip's place in the global batch), else evenly spaced; where these are all, in order."""
 
     widths: tuple[int, ...]
     frames: int = 1
@@ -130,7 +126,7 @@ class FrameCritic(nn.Module):
         total = x.shape[1]
         if not 1 <= self.frames <= total:
             raise ValueError(f"the critic of frames can't see {self.frames} of a clip's {total} frames")
-        if train:
+        if train and self.frames < total:
             keys = example_keys(self.make_rng("example"), len(x), self.axis_name)
             chosen = jax.vmap(lambda key: jax.random.permutation(key, total)[: self.frames])(keys)
         else:

@@ -1,6 +1,9 @@
 """From log-mel spectrograms to waveforms: a network at the frames' rate whose last layer is an inverse STFT (Vocos:
 Siuzdak 2024; iSTFTNet: Kaneko et al. 2022), against critics of periods and of scales (HiFi-GAN: Kong et al. 2020).
 
+Phases need not be learnt from nothing: Griffin-Lim's algorithm, between the network's magnitudes and what it makes of
+the phases, begins with them (as in Masuyama et al. 2019, where a network follows each of its iterations).
+
 Departures: blocks are the bottlenecks of `residual` along time, without normalisation, as layer normalisation and
 depthwise convolutions are slow on CPU; critics have fewer channels, no groups, and no weight normalisation.
 """
@@ -13,11 +16,15 @@ from flax import linen as nn
 
 from jaxgen.models.convolution import Conv
 from jaxgen.models.layers import Dense, leaky_relu
+from jaxgen.speech.griffin_lim import advance, magnitudes, phases, spread
 from jaxgen.speech.mel import Mel
 from jaxgen.types import Array
 
-LOUDEST = 5.0
-"""Largest logarithm of a magnitude: exp(5) is the magnitude of a full-scale sine in a window of 256 and more."""
+REACH = 8.0
+"""How far, as a logarithm, the network moves a magnitude at most from what its bands have evenly."""
+UPDATES = 8
+"""By which its magnitudes are brought back to those that have the mel amplitudes given. Without the network, and with
+16 of Griffin-Lim's iterations, PESQ is 2.30 without an update, 2.92 with 4, 3.03 with 8, 3.12 with 100."""
 
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
@@ -36,23 +43,41 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    """Log-mel x [B, F, bands] in [-1, 1] -> waveform [B, F hop], about in [-1, 1]. For any number of frames F."""
+    """Log-mel x [B, F, bands] in [-1, 1] -> waveform [B, F hop], about in [-1, 1]. For any number of frames F >= 2.
+
+    Half of the blocks say which magnitudes, of those that have the mel amplitudes. With `iterations` as many of Griffin-Lim's find first phases for them, which the
+    other blocks then turn; without, these make the phases alone.
+    """
 
     mel: Mel
     width: int
     blocks: int
+    iterations: int = 16
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
+        bins, samples = self.mel.bins, x.shape[1] * self.mel.hop
         h = Conv(self.width, (7,), dtype=self.dtype)(x)
-        for _ in range(self.blocks):
+        for _ in range(self.blocks // 2):
             h = Block(self.dtype)(h)
-        bins = self.mel.window // 2 + 1
-        out = Dense(2 * bins, dtype=self.dtype)(leaky_relu(h)).astype(jnp.float32)
-        size, phase = jnp.exp(jnp.minimum(out[..., :bins], LOUDEST)), out[..., bins:]
-        spectrum = jax.lax.complex(size * jnp.cos(phase), size * jnp.sin(phase))
-        return self.mel.istft(spectrum, x.shape[1] * self.mel.hop)
+        found = Dense(bins, dtype=self.dtype, kernel_init=nn.initializers.zeros)(leaky_relu(h)).astype(jnp.float32)
+        size = magnitudes(x, self.mel, spread(x, self.mel) * jnp.exp(jnp.clip(found, -REACH, REACH)), UPDATES)
+        phase = jnp.ones_like(size, jnp.complex64)
+        if self.iterations:
+            # Nothing is learnt through it: only where it ended counts.
+            onward = advance(x.shape[1], self.mel)
+            phase = phases(jax.lax.stop_gradient(size), self.mel, self.iterations, onward)
+            # Against a tone in the middle of its bin: what goes on steadily is then the same in all frames.
+            steady = phase * jnp.conj(onward)[None]
+            seen = jnp.concatenate([steady.real, steady.imag], axis=-1)
+            h = h + Dense(self.width, dtype=self.dtype)(seen)
+        for _ in range(self.blocks - self.blocks // 2):
+            h = Block(self.dtype)(h)
+        start = nn.initializers.zeros if self.iterations else nn.initializers.lecun_normal()
+        turn = Dense(bins, dtype=self.dtype, kernel_init=start)(leaky_relu(h)).astype(jnp.float32)
+        spectrum = size * phase * jax.lax.complex(jnp.cos(turn), jnp.sin(turn))
+        return self.mel.istft(spectrum, samples)
 
 
 class PeriodCritic(nn.Module):

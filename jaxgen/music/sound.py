@@ -1,7 +1,5 @@
 """Piano rolls to sound: an organ-like tone from a few harmonics, by additive synthesis."""
 
-import io
-
 import numpy as np
 
 from jaxgen.errors import UserError
@@ -39,21 +37,6 @@ def synthesise(roll: np.ndarray, grid: int, bpm: float = 90, rate: int = 22050) 
         sound[start : start + len(envelope)] += tones[pitch][: len(envelope)] * envelope
     loudest = np.abs(sound).max(initial=0)
     return sound * np.float32(PEAK / loudest) if loudest else sound
-
-
-def to_wav(samples: np.ndarray, rate: int = 22050) -> bytes:
-    """float [samples] in [-1, 1] -> the content of a WAV file: 16-bit PCM, one channel.
-
-    Raises `UserError` for another shape, or values that are not finite or lie outside.
-    """
-    from scipy.io import wavfile  # slow to import
-
-    samples = np.asarray(samples)
-    if samples.ndim != 1 or not np.isfinite(samples).all() or np.abs(samples).max(initial=0) > 1:
-        raise UserError(f"Sound must be [samples] from -1 to 1, all finite; this is {list(samples.shape)}.")
-    buffer = io.BytesIO()
-    wavfile.write(buffer, rate, np.rint(samples * 32767).astype(np.int16))
-    return buffer.getvalue()
 
 
 def _tone(pitch: int, samples: int, rate: int) -> np.ndarray:

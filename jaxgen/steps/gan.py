@@ -24,8 +24,8 @@ class GAN:
     """The game: who plays, by which rules. Frozen and hashable, so it is a static argument; build it once.
 
     The networks are Flax modules called as `gen(z, train=...)` and `disc(x, train=...)`; with `classes`,
-    `gen(z, label, train=...)` and `disc(x, label, train=...)`. A critic gives logits [B], or where it is several at once
-    a tuple of arrays [B, ...], each of which counts the same. Under `jax.pmap`, modules with batch normalisation
+    `gen(z, label, train=...)` and `disc(x, label, train=...)`. A critic gives logits [B], or where it is several at
+    once a tuple of arrays [B, ...], each of which counts the same. Under `jax.pmap`, modules with batch normalisation
     need its `axis_name`.
     """
 
@@ -144,7 +144,9 @@ def decode(state: State, z: Array, game: GAN, label: Array | None = None) -> Arr
 def criticise(state: State, images: Array, game: GAN, label: Array | None = None) -> Array:
     """The critic's logits [N] of images [N, ...] in [-1, 1], of classes label [N] if the game is conditional; of several
     critics the sum."""
-    return total(evaluate(game.disc, (state.disc.params, state.disc.stats), images, *(() if label is None else (label,))))
+    return total(
+        evaluate(game.disc, (state.disc.params, state.disc.stats), images, *(() if label is None else (label,)))
+    )
 
 
 def show(state: State, key: Array, game: GAN, batch: Batch | None = None) -> dict[str, Array]:

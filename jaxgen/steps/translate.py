@@ -329,7 +329,7 @@ def _difference(x: PyTree, y: PyTree) -> Array:
 def _fooled(
     disc: Player, real: Array, fake: Array, given: tuple[Array, ...], key: Array, game: Game, axis_name: str | None
 ) -> tuple[Array, Array]:
-    """The generator's side of the adversarial loss, and how far the critic's features of fake are from those of real."""
+    """(the generator's side of the adversarial loss, how far the critic's features of fake are from those of real)."""
     nothing = jnp.zeros(())
     if not game.adversarial and not _matches(game):
         return nothing, nothing

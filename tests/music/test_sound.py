@@ -1,12 +1,9 @@
-import io
-
 import numpy as np
 import pytest
-from scipy.io import wavfile
 
 from jaxgen.errors import UserError
 from jaxgen.music.roll import from_pitches
-from jaxgen.music.sound import synthesise, to_wav
+from jaxgen.music.sound import synthesise
 
 
 @pytest.mark.parametrize(("pitch", "hertz"), [(69, 440.0), (57, 220.0), (60, 261.626), (108, 4186.01)])
@@ -56,17 +53,6 @@ def test_high_notes_have_no_alias():
     sound = synthesise(from_pitches([[108]] * 8), 4, 60, rate=10000)  # 4186 Hz; its second harmonic would fold to 1628
     spectrum = np.abs(np.fft.rfft(sound[: 2 * 10000]))
     assert spectrum[2 * 1600 : 2 * 1660].max() < 1e-3 * spectrum.max()
-
-
-def test_wav_files():
-    sound = synthesise(from_pitches([[60, 64, 67]] * 2), 4)
-    rate, found = wavfile.read(io.BytesIO(to_wav(sound)))
-    assert (rate, found.dtype, found.shape) == (22050, np.int16, sound.shape)
-    np.testing.assert_allclose(found / 32767, sound, atol=1 / 32767)
-    assert wavfile.read(io.BytesIO(to_wav(np.array([-1.0, 1.0]), 8000)))[1].tolist() == [-32767, 32767]
-    for wrong in (np.array([2.0]), np.array([np.nan]), np.zeros((2, 2))):
-        with pytest.raises(UserError, match=r"Sound must be \[samples\] from -1 to 1"):
-            to_wav(wrong)
 
 
 def test_bad_calls():

@@ -14,6 +14,8 @@ from benchmarks.peers.torch.device import DEVICE, new_step, prepared
 from benchmarks.peers.torch.optim import Average, Optimiser
 
 Tensor = torch.Tensor
+Logits = tuple[Tensor, ...]
+"""Of each critic, [B, n]."""
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     "nonsaturating": lambda real, fake: (softplus(-real) + softplus(fake), softplus(-fake)),
@@ -27,7 +29,8 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
 
 class GANStep:
     """One update of each player. `x` [B, ...] in the networks' own layout; with `classes` `gen(z, label)` and
-    `disc(x, label)`, else without the label. Logits are [B, 1]."""
+    `disc(x, label)`, else without the label. Logits are [B, n], or of a critic that is several a tuple of them, each of
+    which counts the same."""
 
     def __init__(
         self,
@@ -102,42 +105,50 @@ class GANStep:
         real, fake = self._seen(torch.cat([x, fake])).chunk(2)
         return real, fake
 
-    def _logits(self, x: Tensor, fake: Tensor, *label: Tensor) -> tuple[Tensor, Tensor]:
-        """Of real and fake [B]; in one pass where the critic does not mix examples."""
+    def _logits(self, x: Tensor, fake: Tensor, *label: Tensor) -> tuple[Logits, Logits]:
+        """Of real and fake; in one pass where the critic does not mix examples."""
         if self._joint:
             both = self._criticise(torch.cat([x, fake]), *(torch.cat([one, one]) for one in label))
-            real_logit, fake_logit = both.chunk(2)
-            return real_logit, fake_logit
+            real_logits, fake_logits = zip(*(each.chunk(2) for each in both), strict=True)
+            return real_logits, fake_logits
         return self._criticise(x, *label), self._criticise(fake, *label)
 
-    def _criticise(self, x: Tensor, *label: Tensor) -> Tensor:
-        """Logits [B] in fp32."""
-        return self.disc(x, *label)[:, 0].float()
+    def _criticise(self, x: Tensor, *label: Tensor) -> Logits:
+        """Logits in fp32, of each critic."""
+        logits = self.disc(x, *label)
+        return tuple(each.float() for each in (logits if isinstance(logits, tuple) else (logits,)))
+
+    def _side(self, side: int, real: Logits, fake: Logits) -> Tensor:
+        """The critic's loss (0) or the generator's (1): the mean over critics of the mean of each."""
+        losses = [self._loss(a, b)[side].mean() for a, b in zip(real, fake, strict=True)]
+        return losses[0] if len(losses) == 1 else sum(losses) / len(losses)
 
     def _disc_loss_of(self, x: Tensor, fake: Tensor, *label: Tensor) -> tuple[Tensor, Tensor | None]:
         """The loss, and ADA's measure where the probability adapts."""
-        real_logit, fake_logit = self._logits(*self._both_seen(x, fake), *label)
-        return self._loss(real_logit, fake_logit)[0].mean(), self._overfitting(real_logit, fake_logit)
+        real, made = self._logits(*self._both_seen(x, fake), *label)
+        return self._side(0, real, made), self._overfitting(real, made)
 
-    def _overfitting(self, real_logit: Tensor, fake_logit: Tensor) -> Tensor | None:
-        return (real_logit - fake_logit).detach().sign().mean() if self._adapts else None
+    def _overfitting(self, real: Logits, fake: Logits) -> Tensor | None:
+        if not self._adapts:
+            return None
+        return torch.stack([(a - b).detach().sign().mean() for a, b in zip(real, fake, strict=True)]).mean()
 
     def _gen_loss_of(self, x: Tensor, fake: Tensor, *label: Tensor) -> Tensor:
-        fake_logit = self._criticise(self._seen(fake), *label)
-        real_logit = fake_logit  # any number: only a relativistic generator looks at real examples
+        made = self._criticise(self._seen(fake), *label)
+        real = made  # any numbers: only a relativistic generator looks at real examples
         if self._relativistic:
             with torch.no_grad():
-                real_logit = self._criticise(self._seen(x), *label)
-        return self._loss(real_logit, fake_logit)[1].mean()
+                real = self._criticise(self._seen(x), *label)
+        return self._side(1, real, made)
 
     def _penalised_of(self, x: Tensor, fake: Tensor, *label: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """As `_disc_loss_of`, and half the squared gradient norm of the logits at real (r1) and fake (r2) examples."""
         x, fake = self._both_seen(x, fake)
         x = x.detach().requires_grad_("r1" in self._at)
         fake = fake.detach().requires_grad_("r2" in self._at)
-        real_logit, fake_logit = self._logits(x, fake, *label)
+        real, made = self._logits(x, fake, *label)
         points = [at for at in (x, fake) if at.requires_grad]
-        grads = torch.autograd.grad((real_logit + fake_logit).sum(), points, create_graph=True)
+        total = sum((a + b).sum() for a, b in zip(real, made, strict=True))
+        grads = torch.autograd.grad(total, points, create_graph=True)
         penalty = sum(0.5 * grad.square().sum() / len(grad) for grad in grads)
-        loss = self._loss(real_logit, fake_logit)[0].mean()
-        return loss, self._overfitting(real_logit, fake_logit), penalty
+        return self._side(0, real, made), self._overfitting(real, made), penalty

@@ -156,8 +156,12 @@ def load(network: nn.Module, arrays: Arrays, prefix: str) -> None:
 
 
 def fill(layer: nn.Module, name: str, target: torch.Tensor, arrays: Arrays, path: str) -> None:
-    """Fill one parameter of `layer`, `name` in Flax, from the array `path`. Raises ValueError for another shape."""
-    value = torch.from_numpy(np.ascontiguousarray(_as_torch(layer, name, arrays[path])))
+    """Fill one parameter of `layer`, `name` in Flax, from the array `path`. A layer that differs from Flax's in more
+    than the order of axes has `from_flax(name, array)`. Raises ValueError for another shape."""
+    value = arrays[path]
+    if hasattr(layer, "from_flax"):
+        value = layer.from_flax(name, value)  # pyright: ignore[reportCallIssue]
+    value = torch.from_numpy(np.ascontiguousarray(_as_torch(layer, name, value)))
     if value.shape != target.shape:
         raise ValueError(f"{path} is {tuple(value.shape)}; PyTorch's has {tuple(target.shape)}")
     with torch.no_grad():
@@ -170,6 +174,8 @@ def _as_torch(layer: nn.Module, name: str, value: np.ndarray) -> np.ndarray:
         return value[::-1, ::-1].transpose(2, 3, 0, 1)  # Flax does not reverse the kernel
     if isinstance(layer, nn.Conv2d) and name == "kernel":
         return value.transpose(3, 2, 0, 1)
+    if isinstance(layer, nn.Conv3d) and name == "kernel":
+        return value.transpose(4, 3, 0, 1, 2)
     if isinstance(layer, nn.Linear):
         value = value.T  # a bias is its own transpose
         if isinstance(layer, ToImage) and not layer.channels_last:

@@ -270,7 +270,8 @@ def load(network: nn.Module, arrays: Arrays, prefix: str) -> None:
     used: set[str] = set()
     for path, layer in network.named_modules():
         for own, target in layer.named_parameters(recurse=False):
-            name = leaves.get(type(layer), "kernel") if own == "weight" else own
+            kind = next((leaf for of, leaf in leaves.items() if isinstance(layer, of)), "kernel")
+            name = kind if own == "weight" else own
             full = "/".join([prefix, *filter(None, path.split(".")), name])
             fill(layer, name, target, arrays, full)
             used.add(full)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.peers.torch import device, networks, residual, spade, unet
+from benchmarks.peers.torch import device, networks, residual, spade, unet, video, vocoder, wave
 from benchmarks.peers.torch.degrade import degradation
 from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.gan import GANStep
@@ -27,7 +27,7 @@ class TorchStep:
         config, sgd = job["config"], job["sgd"]
         if sgd:
             device.exact()
-        model, self._shape = config["model"], config["shape"]
+        model, self._shape = config["model"], image_shape(config)
         self._conv = model["type"] not in ("MLP", "MLPVAE")
         self._channels_last = self._conv and job["variant"] != "eager"
         game, how = config["game"], {"variant": job["variant"], "precision": config["precision"], "sgd": sgd}
@@ -35,9 +35,13 @@ class TorchStep:
         self._spoil = degradation(game["degrade"]) if game.get("degrade") else None
         self._refuse(model, game)
         if game["type"] == "Adversarial":
-            gen, disc = self._residual_pair(config) if model["type"] == "Residual" else self._pair(model)
+            gen, disc = self._pair(config)
             joint = model["type"] != "Conv"  # batch normalisation in the critic mixes examples
-            self._step: Any = GANStep(gen, disc, game, model["z_dim"], joint=joint, **how)
+            self._step: Any = GANStep(gen, disc, game, getattr(gen, "z_dim", model.get("z_dim")), joint=joint, **how)
+            self._networks = {"gen": gen, "disc": disc}
+        elif model["type"] == "Vocoder":
+            gen, disc = self._pair(config)
+            self._step = vocoder.VocoderStep(gen, disc, model, game, **how)
             self._networks = {"gen": gen, "disc": disc}
         elif game["type"] in ("Paired", "Unpaired"):
             self._step = self._translation(config, how)
@@ -45,7 +49,8 @@ class TorchStep:
             encoder, decoder = self._autoencoder(model)
             self._step = VAEStep(encoder, decoder, game, **how)
             self._networks = {"encoder": encoder, "decoder": decoder}
-        self._load = residual.load if model["type"] in ("Residual", "UNet", "Spade") else networks.load
+        by_kind = ("MLP", "Conv", "MLPVAE", "ConvVAE")
+        self._load = networks.load if model["type"] in by_kind else residual.load
         self._x = self._placed(images(config))
         if classes := game.get("classes"):
             self._beside = (None, torch.arange(config["batch"], device=DEVICE) % classes)
@@ -75,7 +80,7 @@ class TorchStep:
         if "noise" in arrays:
             label = [torch.from_numpy(arrays["label"]).to(DEVICE).long()] if "label" in arrays else []
             return torch.from_numpy(arrays["noise"][i]).to(DEVICE), *label
-        if self._spoil and not self._spoil.random:
+        if isinstance(self._step, vocoder.VocoderStep) or (self._spoil and not self._spoil.random):
             return (None,)
         return (self._placed(arrays["source"][i] if self._spoil else arrays["source"]),)
 
@@ -84,18 +89,22 @@ class TorchStep:
         """Raises ValueError for what PyTorch's networks have not."""
         if model.get("spectral_norm"):
             raise ValueError("the PyTorch peer has no spectral norm")
-        if game.get("classes") and model["type"] != "Residual":
-            raise ValueError("the PyTorch peer has labels with model Residual only")
+        if game.get("classes") and model["type"] not in ("Residual", "Spectrogram", "Wave"):
+            raise ValueError("the PyTorch peer has labels with models Residual, Spectrogram and Wave only")
         if game.get("augment") and model["type"] == "MLP":
             raise ValueError("the PyTorch peer augments images, not an MLP's vectors")
 
     def _placed(self, x: np.ndarray) -> torch.Tensor:
-        """x [B, H, W, C] in the networks' layout: [B, H W C], or [B, C, H, W] in the variant's memory format."""
+        """x [B, H, W, C] in the networks' layout: [B, H W C], or [B, C, H, W] in the variant's memory format; so clips
+        [B, T, H, W, C], and waveforms [B, T, 1] as images of one row. Waveforms [B, T] as they are."""
         flat = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(DEVICE)
         if not self._conv:
             return flat.flatten(1)
-        image = flat.permute(0, 3, 1, 2)
-        return image.contiguous(memory_format=torch.channels_last if self._channels_last else torch.contiguous_format)
+        if flat.ndim == 2:
+            return flat
+        image = torch.movedim(flat[:, None] if flat.ndim == 3 else flat, -1, 1)
+        last = torch.channels_last if image.ndim == 4 else torch.channels_last_3d
+        return image.contiguous(memory_format=last if self._channels_last else torch.contiguous_format)
 
     def _residual_pair(self, config: dict[str, Any]) -> tuple[torch.nn.Module, torch.nn.Module]:
         model, classes, last = config["model"], config["game"]["classes"], self._channels_last
@@ -109,15 +118,26 @@ class TorchStep:
             gen = residual.Generator(model, self._shape, classes, last)
         return self._formatted(gen, residual.Critic(model, self._shape, classes, domain == "levels", last))
 
-    def _pair(self, model: dict[str, Any]) -> tuple[torch.nn.Module, torch.nn.Module]:
+    def _pair(self, config: dict[str, Any]) -> tuple[torch.nn.Module, torch.nn.Module]:
+        model, last = config["model"], self._channels_last
+        if model["type"] in ("Residual", "Spectrogram"):
+            return self._residual_pair(config)
+        if model["type"] == "Clip":
+            return self._formatted(video.Generator(model, self._shape, last), video.Critics(model, self._shape, last))
+        if model["type"] == "Vocoder":
+            gen = vocoder.Generator(model, self._shape[0] // model["hop"], last)
+            return self._formatted(gen, vocoder.Critics(model, last))
+        if model["type"] == "Wave":
+            how = model, self._shape[0], config["game"]["classes"], last
+            return self._formatted(wave.Generator(*how), wave.Critic(*how))
         if model["type"] == "MLP":
             size = int(np.prod(self._shape))
             gen = networks.mlp([model["z_dim"], *model["gen"], size], last=[torch.nn.Tanh()])
             disc = networks.mlp([size, *model["disc"], 1], dropout=model["dropout"])
             return gen.to(DEVICE), disc.to(DEVICE)
         return self._formatted(
-            networks.conv_generator(model, self._shape, self._channels_last),
-            networks.conv_critic(model, self._shape, self._channels_last),
+            networks.conv_generator(model, self._shape, last),
+            networks.conv_critic(model, self._shape, last),
         )
 
     def _translation(self, config: dict[str, Any], how: dict[str, Any]) -> PairedStep | UnpairedStep:
@@ -125,19 +145,20 @@ class TorchStep:
         game, model, last = config["game"], config["model"], self._channels_last
         paired, spoil, channels = game["type"] == "Paired", self._spoil, self._shape[2]
         kinds = len(PALETTE) if model["type"] == "Spade" else 0
-        seen = channels + (kinds or channels + bool(spoil and spoil.masked)) if paired else channels
+        before = channels * source_frames(config)
+        seen = channels + (kinds or before + bool(spoil and spoil.masked)) if paired else channels
         pairs = [
             self._formatted(
                 spade.SpadeGenerator(model, kinds, channels, last)
                 if kinds
-                else unet.UNet(model, self._shape, spoil, last),
+                else unet.UNet(model, self._shape, before, spoil, last),
                 unet.PatchCritic(model, self._shape[:2], seen, last),
             )
             for _ in range(1 if paired else 2)
         ]
         self._networks = dict(zip(("gen", "disc"), pairs[0], strict=True))
         if not spoil:
-            shape = self._shape
+            shape = (*self._shape[:2], before)
             if kinds:  # a map, of cells
                 shape = (*(n // (model["patch"] << len(model["gen"]) - 1) for n in shape[:2]), kinds)
             self._beside = (self._placed(sources(config["batch"], shape)),)
@@ -159,14 +180,26 @@ class TorchStep:
         )
 
     def _formatted(self, *pair: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
-        layout = torch.channels_last if self._channels_last else torch.contiguous_format
-        first, second = (network.to(DEVICE, memory_format=layout) for network in pair)
+        first, second = (network.to(DEVICE) for network in pair)
+        layouts = {4: torch.channels_last, 5: torch.channels_last_3d} if self._channels_last else {}
+        for p in (*first.parameters(), *second.parameters()):
+            p.data = p.data.contiguous(memory_format=layouts.get(p.ndim, torch.contiguous_format))
         return first, second
 
 
+def image_shape(config: Mapping[str, Any]) -> Sequence[int]:
+    """What one example has, which is the last frame of a clip where that is predicted."""
+    return config["shape"][1:] if config["domain"] == "video/prediction" else config["shape"]
+
+
+def source_frames(config: Mapping[str, Any]) -> int:
+    """How many images a source has."""
+    return config["shape"][0] - 1 if config["domain"] == "video/prediction" else 1
+
+
 def images(config: Mapping[str, Any]) -> np.ndarray:
-    """[B, H, W, C]: as `benchmarks.ours.system.images`."""
-    rng, shape = np.random.default_rng(0), config["shape"]
+    """[B, *shape]: as `benchmarks.ours.system.images`."""
+    rng, shape = np.random.default_rng(0), image_shape(config)
     if config["domain"].startswith("levels/"):
         return np.eye(shape[2])[rng.integers(shape[2], size=(config["batch"], *shape[:2]))]
     x = rng.random((config["batch"], *shape)) ** 4  # mostly dark, as digits are

@@ -17,15 +17,18 @@ from benchmarks.peers.torch.residual import Block, Dense, bilinear, blocks_at, b
 
 
 class UNet(nn.Module):
-    """x [B, I, h, w] -> [B, C, H, W], about in [-1, 1]; `shape` is (H, W, C), and `spoil` what made x."""
+    """x [B, I, h, w] -> [B, C, H, W], about in [-1, 1]; `shape` is (H, W, C), `before` I without a mask, and `spoil`
+    what made x."""
 
-    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], spoil: Degrade | None, channels_last: bool):
+    def __init__(
+        self, model: Mapping[str, Any], shape: Sequence[int], before: int, spoil: Degrade | None, channels_last: bool
+    ):
         super().__init__()
         self._size, self._channels, self._patch, self._residual = shape[:2], shape[2], model["patch"], model["residual"]
         self._scale, self._masked = (spoil.scale, spoil.masked) if spoil else (1, False)
         widths, blocks = model["gen"], model["blocks"]
         height, width = (n // self._patch for n in shape[:2])
-        inputs = self._channels + self._masked
+        inputs = before + self._masked
         self.Conv_0 = nn.Conv2d(inputs * self._patch**2, widths[-1], 3, padding=1)
         finest, dense, block = len(widths) - 1, 0, 0
         down, up = [], []

@@ -1,0 +1,206 @@
+"""The networks of `jaxgen.models.video` in PyTorch: pictures by the layers of `residual`, motion by a loop of which all
+that the noise decides is computed at once before it, as the place is fed back and the fused `nn.GRU` can't be used.
+
+A clip is [B, C, T, H, W]. The weights go by Flax's names: `residual.load`.
+"""
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
+# (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmarks.peers.torch import residual
+from benchmarks.peers.torch.device import DEVICE
+from benchmarks.peers.torch.residual import leaky_relu, named
+
+Tensor = torch.Tensor
+
+
+class Gates(nn.Module):
+    """The layers of Flax's `GRUCell`: of inputs `ir`, `iz`, `in`, of the state `hr`, `hz`, `hn`."""
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__()
+        for gate in "rzn":
+            self.add_module(f"i{gate}", nn.Linear(inputs, hidden))
+            self.add_module(f"h{gate}", nn.Linear(hidden, hidden, bias=gate == "n"))
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the three gates at once: of the inputs [3 hidden, inputs], their biases, of the state [3 hidden, hidden]."""
+        inputs, state = ([getattr(self, side + gate) for gate in "rzn"] for side in "ih")
+        return (
+            torch.cat([layer.weight for layer in inputs]),
+            torch.cat([layer.bias for layer in inputs]),
+            torch.cat([layer.weight for layer in state]),
+        )
+
+
+class Mover(nn.Module):
+    """(h [B, hidden], place [B, 2]), noise [B, T, M] -> (codes [B, T, hidden], places [B, T, 2])."""
+
+    def __init__(self, motion: int, hidden: int):
+        super().__init__()
+        self.GRUCell_0, self.Dense_0, self._hidden = Gates(motion + 2, hidden), nn.Linear(hidden, 2), hidden
+
+    def forward(self, h, place, noise):
+        of_input, bias, of_state = self.GRUCell_0.weights()
+        of_noise, of_place = of_input.split([noise.shape[2], 2], 1)
+        of_place, of_state, last = of_place.T, of_state.T, self.GRUCell_0.hn.bias
+        codes, places, two = [], [], 2 * self._hidden
+        for known in F.linear(noise, of_noise, bias).unbind(1):
+            given, own = torch.addmm(known, place, of_place), h @ of_state
+            reset, keep = torch.sigmoid(given[:, :two] + own[:, :two]).chunk(2, 1)
+            new = torch.tanh(torch.addcmul(given[:, two:], reset, own[:, two:] + last))
+            h = torch.lerp(new, h, keep)
+            place = place + self.Dense_0(h)
+            codes.append(h)
+            places.append(place)
+        return torch.stack(codes, 1), torch.stack(places, 1)
+
+
+class Motion(nn.Module):
+    """start [B, M], noise [B, T, M] -> (codes [B, T, hidden], places [B, T, 2])."""
+
+    def __init__(self, motion: int, hidden: int):
+        super().__init__()
+        self.Dense_0, self.Dense_1 = nn.Linear(motion, hidden), nn.Linear(motion, 2)
+        self.ScanMover_0 = Mover(motion, hidden)
+
+    def forward(self, start, noise):
+        return self.ScanMover_0(torch.tanh(self.Dense_0(start)), self.Dense_1(start), noise)
+
+
+class Generator(nn.Module):
+    """z [B, Z] -> clips [B, C, T, H, W] in [-1, 1]."""
+
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
+        super().__init__()
+        frames, height, width, channels = shape
+        self._content, self._motion, self._shape = model["content"], model["motion"], shape
+        self.z_dim = model["content"] + model["motion"] * (frames + 1)
+        self._placed, self._channels_last = model["moves"] == "place", channels_last
+        self.Motion_0 = Motion(model["motion"], model["hidden"])
+        size, patch, z_dim = shape[1:], model["patch"], model["content"] + model["hidden"]
+        if self._placed:
+            size, patch, z_dim = (height // 2, width // 2, channels), max(1, patch // 2), model["content"]
+            # Where along an axis pixel i of a frame lies from pixel j of the thing in its first place.
+            self._away = [(torch.arange(n)[:, None] - torch.arange(n // 2)).float().to(DEVICE) for n in (height, width)]
+        picture = {"gen": model["gen"], "patch": patch, "z_dim": z_dim, "blocks": (1,), "norm": "none"}
+        self.draw = residual.Generator(picture, size, 0, channels_last)
+
+    def forward(self, z):
+        content, start, noise = z.split([self._content, self._motion, z.shape[1] - self._content - self._motion], 1)
+        codes, places = self.Motion_0(start, noise.unflatten(1, (-1, self._motion)))
+        if self._placed:
+            clips = 2 * self._put((self.draw(content) + 1) / 2, places) - 1
+            if self._channels_last:
+                clips = clips.contiguous(memory_format=torch.channels_last_3d)
+            return clips
+        each = torch.cat([content[:, None].expand(-1, codes.shape[1], -1), codes], 2)
+        frames = self.draw(each.flatten(0, 1)).unflatten(0, (-1, self._shape[0]))
+        return frames.transpose(1, 2)
+
+    def _put(self, thing: Tensor, places: Tensor) -> Tensor:
+        """thing [B, C, h, w], places [B, T, 2] -> [B, C, T, H, W], by a product of matrices along each axis."""
+        rows, columns = (self._taps(places[..., i], self._away[i]) for i in (0, 1))
+        tall = torch.matmul(rows.flatten(1, 2)[:, None], thing).unflatten(2, rows.shape[1:3])
+        return torch.matmul(tall, columns.mT[:, None])
+
+    @staticmethod
+    def _taps(place: Tensor, away: Tensor) -> Tensor:
+        """place [B, T] -> [B, T, big, small]."""
+        first = (place + 1) * ((away.shape[0] - away.shape[1]) / 2)
+        return torch.relu(1 - (away - first[..., None, None]).abs())
+
+
+class FrameCritic(nn.Module):
+    """x [B, C, T, H, W] -> logits [B, frames], of frames that are drawn anew each time."""
+
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
+        super().__init__()
+        self._frames = model["frames"]
+        picture = {"disc": model["disc"], "patch": model["patch"], "blocks": (1,)}
+        self.Critic_0 = residual.Critic(picture, shape[1:], 0, False, channels_last)
+
+    def forward(self, x):
+        n, total = len(x), x.shape[2]
+        flat = x.transpose(1, 2).flatten(0, 1)  # in channels_last, and of one channel, no copy
+        if self._frames < total:
+            chosen = torch.rand(n, total, device=x.device).argsort(1)[:, : self._frames]
+            chosen = chosen + total * torch.arange(n, device=x.device)[:, None]
+            flat = flat.permute(0, 2, 3, 1)[chosen.flatten()].permute(0, 3, 1, 2)
+        return self.Critic_0(flat).view(n, self._frames)
+
+
+class FromClip(nn.Linear):
+    """h [B, C, T, H, W] -> [B, F]; `size` is (T, H, W, C)."""
+
+    def __init__(self, size: Sequence[int], features: int, channels_last: bool):
+        super().__init__(int(np.prod(size)), features)
+        self._size, self._channels_last = size, channels_last
+
+    def forward(self, h):
+        return super().forward((h.permute(0, 2, 3, 4, 1) if self._channels_last else h).flatten(1))
+
+    def from_flax(self, name: str, value: np.ndarray) -> np.ndarray:
+        if name == "bias" or self._channels_last:
+            return value
+        return np.moveaxis(value.reshape(*self._size, -1), 3, 0).reshape(value.shape)
+
+
+class Halving(nn.Conv3d):
+    """x [B, I, T, H, W] -> [B, O, ceil(T / 2), ...], 4x4x4, SAME, whose odd place is at the end."""
+
+    def __init__(self, before: int, after: int):
+        super().__init__(before, after, 4, 2, padding=1)
+
+    def forward(self, x):
+        odd = [n % 2 for n in x.shape[2:]]
+        if any(odd):
+            x = F.pad(x, (0, odd[2], 0, odd[1], 0, odd[0]))
+        return super().forward(x)
+
+
+class ClipCritic(nn.Module):
+    """x [B, C, T, H, W] -> logits [B, 1]."""
+
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
+        super().__init__()
+        self._patch, self._channels_last = model["patch"], channels_last
+        size, before, stack = [shape[0], *(n // self._patch for n in shape[1:3])], shape[3] * self._patch**2, []
+        for i, width in enumerate(reversed(model["clip"])):
+            stack.append((f"Conv_{i}", Halving(before, width)))
+            size, before = [-(-n // 2) for n in size], width
+        self._stack = named(self, stack)
+        self.Dense_0 = FromClip((*size, before), 1, channels_last)
+
+    def forward(self, x):
+        h = self._deep(x)
+        for name in self._stack:
+            h = leaky_relu(getattr(self, name)(h))
+        return self.Dense_0(h)
+
+    def _deep(self, x):
+        """The pixels of a patch as channels: [B, C, T, H, W] -> [B, C p p, T, H / p, W / p]."""
+        p = self._patch
+        x = x.unflatten(3, (-1, p)).unflatten(5, (-1, p))  # [B, C, T, h, p, w, p]
+        if not self._channels_last:
+            return x.permute(0, 1, 4, 6, 2, 3, 5).flatten(1, 3)
+        return x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).permute(0, 4, 1, 2, 3)
+
+
+class Critics(nn.Module):
+    """x [B, C, T, H, W] -> (logits of frames [B, frames], of clips [B, 1])."""
+
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
+        super().__init__()
+        self.FrameCritic_0 = FrameCritic(model, shape, channels_last)
+        self.ClipCritic_0 = ClipCritic(model, shape, channels_last)
+
+    def forward(self, x):
+        return self.FrameCritic_0(x), self.ClipCritic_0(x)

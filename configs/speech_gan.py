@@ -1,0 +1,29 @@
+"""Spoken digits and letters as log-mel spectrograms, by class: 36 characters said by one voice, a second each.
+
+jaxgen train configs/speech_gan.py
+
+What can be heard is written with it: a WAV by Griffin-Lim. `jaxgen sample RUN --label 7 --vocoder runs/vocoder` has a
+network make the sound (configs/vocoder.py).
+"""
+
+from jaxgen.config import Adam, Adversarial, Config, Loop, Spectrogram
+
+
+def get_config() -> Config:
+    return Config(
+        domain="speech/spectrograms",
+        model=Spectrogram(z_dim=64, gen=(192, 96, 64), disc=(192, 96, 64), patch=2, norm="batch"),
+        game=Adversarial(
+            loss="relativistic",
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3000),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3000),
+            penalty="r1+r2",
+            penalty_weight=0.05,
+            penalty_every=8,
+            classes=36,
+        ),
+        data="spoken_characters",
+        shape=(128, 40, 1),
+        batch=32,
+        loop=Loop(steps=3000, sample_every=500, save_every=500),
+    )

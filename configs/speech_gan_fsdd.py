@@ -1,0 +1,29 @@
+"""Ten spoken digits by six voices as log-mel spectrograms, a class for each digit of each voice (Free Spoken Digit
+Dataset): the run of gate 11.
+
+jaxgen train configs/speech_gan_fsdd.py --data path/to/recordings.zip
+
+`jaxgen sample RUN --label three --voice theo --vocoder runs/vocoder_fsdd` says what is asked for.
+"""
+
+from jaxgen.config import Adam, Adversarial, Config, Loop, Spectrogram
+
+
+def get_config() -> Config:
+    return Config(
+        domain="speech/spectrograms",
+        model=Spectrogram(z_dim=64, gen=(192, 96, 64), disc=(192, 96, 64), patch=2, norm="batch"),
+        game=Adversarial(
+            loss="relativistic",
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4000),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4000),
+            penalty="r1+r2",
+            penalty_weight=0.05,
+            penalty_every=8,
+            classes=60,
+        ),
+        data="recordings.zip",
+        shape=(128, 40, 1),
+        batch=32,
+        loop=Loop(steps=4000, sample_every=500, save_every=500),
+    )

@@ -1,0 +1,25 @@
+"""Characters that walk, cast spells and slash, 8 frames of 32x32 (Liberated Pixel Cup sprites).
+
+jaxgen train configs/video_gan_sprites.py --data path/to/lpc-sprite-layers.zip
+"""
+
+from jaxgen.config import Adam, Adversarial, Clip, Config, Loop
+
+
+def get_config() -> Config:
+    return Config(
+        domain="video/clips",
+        model=Clip(content=32, motion=8, moves="shape", gen=(160, 80, 48), patch=2),
+        game=Adversarial(
+            gen=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=3000),
+            disc=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=3000),
+            penalty="r1+r2",
+            penalty_weight=1.0,
+            penalty_every=8,
+            ema_decay=0.995,
+        ),
+        data="lpc-sprite-layers.zip",
+        shape=(8, 32, 32, 3),
+        batch=16,
+        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
+    )

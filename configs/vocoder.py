@@ -1,0 +1,26 @@
+"""From log-mel spectrograms to waveforms, 8,000 samples a second (the spoken characters).
+
+jaxgen train configs/vocoder.py
+
+`jaxgen sample RUN --input my.wav` makes a spectrogram of a recording of yours, and a waveform of that.
+"""
+
+from jaxgen.config import Adam, Config, Loop, Paired, Vocoder
+
+
+def get_config() -> Config:
+    return Config(
+        domain="speech/vocoder",
+        model=Vocoder(width=128, blocks=4),
+        game=Paired(
+            loss="least_squares",
+            gen=Adam(lr=5e-4, b1=0.8, b2=0.99, decay=4000),
+            disc=Adam(lr=5e-4, b1=0.8, b2=0.99, decay=4000),
+            l1=45.0,
+            matching=2.0,
+        ),
+        data="spoken_characters",
+        shape=(4096,),
+        batch=16,
+        loop=Loop(steps=4000, sample_every=1000, save_every=1000),
+    )

@@ -1,0 +1,1 @@
+"""Speech: waveforms, their log-mel spectrograms, and files and pictures of them."""

@@ -1,0 +1,229 @@
+"""Clips: a thing put into frames against SciPy, what content and motion decide, and what the critics see."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from jaxgen.losses.penalties import r1
+from jaxgen.models import video
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+SHAPE = (4, 8, 12, 2)
+GENERATORS = {
+    "placed": video.Generator(SHAPE, content=3, motion=2, hidden=4, widths=(6, 4), placed=True),
+    "shaped": video.Generator(SHAPE, content=3, motion=2, hidden=4, widths=(6, 4), patch=2),
+}
+RNG = np.random.default_rng(0)
+CLIPS = RNG.uniform(-1, 1, size=(8, 4, 8, 8, 1)).astype(np.float32)
+
+
+def drawn(module, *inputs):
+    """Variables of the shapes of `init`, all drawn: a fresh block ends in zeros."""
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs, train=False))["params"]
+    rng = np.random.default_rng(1)
+
+    def draw(a):
+        scale = 0.1 if a.ndim < 2 else (a.size / a.shape[-1]) ** -0.5
+        return jnp.asarray(scale * rng.normal(size=a.shape), a.dtype)
+
+    return {"params": jax.tree.map(draw, shapes)}
+
+
+def applied(module, variables, x, key=None, *, train=False):
+    rngs = None if key is None else {"example": key}
+    return np.asarray(jax.jit(lambda v, x: module.apply(v, x, train=train, rngs=rngs))(variables, x))
+
+
+def latents(module, n, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, module.z_dim)).astype(np.float32)
+
+
+def by_scipy(thing, place, size):
+    """thing [h, w] -> size: linear interpolation, zeros around, a pixel's value standing at its middle."""
+    grid = np.mgrid[: size[0], : size[1]].astype(float)
+    for axis in range(2):
+        grid[axis] -= (place[axis] + 1) * (size[axis] - thing.shape[axis]) / 2
+    return ndimage.map_coordinates(thing.astype(float), grid, order=1, mode="grid-constant")
+
+
+def test_putting_a_thing_is_linear_interpolation():
+    thing = RNG.uniform(size=(2, 3, 4, 2)).astype(np.float32)
+    places = RNG.uniform(-1.8, 1.8, size=(2, 5, 2)).astype(np.float32)  # some of it off the frame
+    out = video.put(thing, places, (9, 7))
+    assert out.shape == (2, 5, 9, 7, 2)
+    for b, t, c in np.ndindex(2, 5, 2):
+        np.testing.assert_allclose(out[b, t, :, :, c], by_scipy(thing[b, :, :, c], places[b, t], (9, 7)), atol=1e-5)
+
+
+def test_at_one_and_minus_one_a_thing_touches_the_borders():
+    thing = jnp.ones((1, 2, 3, 1))
+    places = jnp.array([[[-1.0, -1], [1, 1], [0, 0], [-1, 1]]])
+    out = np.asarray(video.put(thing, places, (6, 7)))[0, ..., 0]
+    corners = [(slice(0, 2), slice(0, 3)), (slice(4, 6), slice(4, 7)), (slice(2, 4), slice(2, 5))]
+    for frame, corner in zip(out, [*corners, (slice(0, 2), slice(4, 7))], strict=True):
+        expected = np.zeros((6, 7))
+        expected[corner] = 1
+        np.testing.assert_allclose(frame, expected, atol=1e-6)
+    gone = video.put(thing, jnp.full((1, 1, 2), 3.0), (6, 7))
+    np.testing.assert_array_equal(gone, 0)
+
+
+def test_latents_are_parted_into_content_start_and_noise():
+    module = GENERATORS["placed"]
+    assert module.z_dim == 3 + 2 * 5
+    content, start, noise = module.parts(jnp.arange(13.0)[None])
+    np.testing.assert_array_equal(content, [[0, 1, 2]])
+    np.testing.assert_array_equal(start, [[3, 4]])
+    np.testing.assert_array_equal(noise, [[[5, 6], [7, 8], [9, 10], [11, 12]]])
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_clips_have_their_shape_and_range_and_a_finite_gradient(name):
+    module = GENERATORS[name]
+    z = 3 * latents(module, 3)
+    variables = drawn(module, z)
+
+    def score(params):
+        clips = module.apply({"params": params}, z, train=True)
+        return (clips * jnp.cos(jnp.arange(clips.size, dtype=jnp.float32)).reshape(clips.shape)).sum(), clips
+
+    grads, clips = jax.jit(jax.grad(score, has_aux=True))(variables["params"])
+    assert clips.shape == (3, *SHAPE)
+    assert np.abs(clips).max() <= 1
+    for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
+        assert np.isfinite(leaf).all(), path
+        assert np.abs(leaf).max() > 0, path
+
+
+def test_what_is_placed_is_one_thing_in_all_frames():
+    """Two clips of one content and two motions: in each frame SciPy's shift of the thing that the network draws."""
+    module = GENERATORS["placed"]
+    z = latents(module, 2)
+    z[1, :3] = z[0, :3]
+    z[:, 3:] *= 0.3
+    variables = drawn(module, z)
+    parts = [np.asarray(part) for part in module.parts(z)]
+    motion = video.Motion(module.hidden)
+    _, places = jax.jit(motion.apply)({"params": variables["params"]["Motion_0"]}, *parts[1:])
+    draw = video.residual.Generator((4, 6, 2), module.widths)
+    thing = (applied(draw, {"params": variables["params"]["draw"]}, parts[0]) + 1) / 2
+    np.testing.assert_array_equal(thing[0], thing[1])
+    clips = applied(module, variables, z, train=True)
+    assert np.abs(np.asarray(places)[0] - np.asarray(places)[1]).max() > 0.05
+    for b, t, c in np.ndindex(2, 4, 2):
+        expected = 2 * by_scipy(thing[b, :, :, c], np.asarray(places)[b, t], SHAPE[1:3]) - 1
+        np.testing.assert_allclose(clips[b, t, :, :, c], expected, atol=1e-5)
+
+
+def test_places_follow_from_the_noise_of_the_frames_before():
+    module = GENERATORS["placed"]
+    z = latents(module, 2)
+    z[1] = z[0]
+    z[1, 3 + 2 + 2 * 2 :] += 1  # the noise from the third frame on
+    clips = applied(module, drawn(module, z), z, train=True)
+    np.testing.assert_array_equal(clips[0, :2], clips[1, :2])
+    assert (np.abs(clips[0, 2:] - clips[1, 2:]).max((1, 2, 3)) > 1e-3).all()
+
+
+def test_what_is_not_placed_may_change_its_shape():
+    module = GENERATORS["shaped"]
+    z = latents(module, 2)
+    variables = drawn(module, z)
+    clips = applied(module, variables, z, train=True)
+    assert np.ptp(clips[0], axis=0).max() > 1e-2  # it moves
+    assert np.abs(clips[0] - clips[1]).max() > 1e-2
+    z[1, 3:] = z[0, 3:]
+    assert np.abs(np.diff(applied(module, variables, z, train=True), axis=0)).max() > 1e-2  # content counts too
+
+
+def frame_critic(frames, axis_name=None):
+    module = video.FrameCritic((6, 4), frames, patch=2, axis_name=axis_name)
+    return module, drawn(video.FrameCritic((6, 4), frames, patch=2), CLIPS)
+
+
+def of_every_frame():
+    """Logits [B, T] of single frames."""
+    module, variables = frame_critic(1)
+    inner = {"params": variables["params"]["Critic_0"]}
+    critic = video.residual.Critic((6, 4), patch=2)
+    logits = applied(critic, inner, CLIPS.reshape(-1, 8, 8, 1))
+    return variables, logits.reshape(CLIPS.shape[:2])
+
+
+def test_outside_training_the_critic_of_frames_sees_evenly_spaced_ones():
+    variables, each = of_every_frame()
+    for frames, chosen in ((2, [0, 2]), (3, [0, 1, 2])):
+        out = applied(frame_critic(frames)[0], variables, CLIPS)
+        np.testing.assert_allclose(out, each[:, chosen], rtol=1e-4, atol=1e-5)
+
+
+def test_in_training_it_sees_different_frames_of_each_clip_drawn_by_the_key():
+    variables, each = of_every_frame()
+    module = frame_critic(2)[0]
+    seen = []
+    for i in range(2):
+        out = applied(module, variables, CLIPS, jax.random.key(i), train=True)
+        away = np.abs(out[:, :, None] - each[:, None])  # [B, frames, T]
+        assert away.min(2).max() < 1e-4
+        seen.append(away.argmin(2))
+        assert (seen[-1][:, 0] != seen[-1][:, 1]).all()
+    assert len(np.unique(seen[0], axis=0)) > 1
+    assert (seen[0] != seen[1]).any()
+
+
+def test_the_draws_do_not_depend_on_the_number_of_devices():
+    variables = frame_critic(2)[1]
+    key = jax.random.key(3)
+    whole = applied(frame_critic(2)[0], variables, CLIPS, key, train=True)
+    module = frame_critic(2, "data")[0]
+    run = jax.pmap(lambda x: module.apply(variables, x, train=True, rngs={"example": key}), axis_name="data")
+    np.testing.assert_allclose(run(CLIPS.reshape(4, 2, *CLIPS.shape[1:])).reshape(8, 2), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_a_critic_that_sees_all_frames_draws_nothing():
+    variables, each = of_every_frame()
+    out = applied(frame_critic(4)[0], variables, CLIPS, train=True)
+    np.testing.assert_allclose(out, each, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [0, 5])
+def test_more_frames_than_a_clip_has_are_refused(frames):
+    with pytest.raises(ValueError, match=f"can't see {frames} of a clip's 4 frames"):
+        frame_critic(frames)
+
+
+def test_the_critic_of_clips_sees_the_order_of_frames():
+    module = video.ClipCritic((6, 4), patch=2)
+    variables = drawn(module, CLIPS)
+    logits = applied(module, variables, CLIPS)
+    assert logits.shape == (8,)
+    shuffled = applied(module, variables, CLIPS[:, [2, 0, 3, 1]])
+    assert (np.abs(logits - shuffled) > 1e-4).all()
+    assert variables["params"]["Conv_0"]["kernel"].shape == (4, 4, 4, 4, 4)
+    assert variables["params"]["Dense_0"]["kernel"].shape == (6, 1)  # 4 x 4 x 4 places, halved twice
+
+
+def test_the_penalty_of_both_critics_has_a_finite_gradient():
+    """Against finite differences in one direction."""
+    module = video.Critics((6, 4), (4, 4), frames=2, patch=2)
+    variables = drawn(module, CLIPS)
+
+    def penalty(params):
+        def critic(x):
+            frames, clips = module.apply({"params": params}, x, train=True, rngs={"example": jax.random.key(0)})
+            return frames.sum(1) + clips
+
+        return r1(critic, CLIPS, CLIPS, jax.random.split(jax.random.key(0), 8)).mean()
+
+    both = jax.jit(jax.value_and_grad(penalty))
+    value, grads = both(variables["params"])
+    assert value > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+    # Piecewise quadratic in the weights: the derivative along them is that of a polynomial.
+    step = 1e-2
+    ends = [jax.tree.map(lambda a, s=s: a * (1 + s * step), variables["params"]) for s in (1, -1)]
+    slope = (both(ends[0])[0] - both(ends[1])[0]) / (2 * step)
+    along = sum(jnp.vdot(g, p) for g, p in zip(*map(jax.tree.leaves, (grads, variables["params"])), strict=True))
+    np.testing.assert_allclose(along, slope, rtol=0.05)
