@@ -12,7 +12,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Spectrogram
 def get_config() -> Config:
     return Config(
         domain="speech/spectrograms",
-        model=Spectrogram(z_dim=64, gen=(192, 96, 64), disc=(192, 96, 64), patch=2, norm="batch"),
+        model=Spectrogram(z_dim=64, gen=(160, 80, 48), disc=(160, 80, 48), patch=2, norm="batch"),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4000),
@@ -23,7 +23,7 @@ def get_config() -> Config:
             classes=60,
         ),
         data="recordings.zip",
-        shape=(128, 40, 1),
+        shape=(80, 40, 1),
         batch=32,
-        loop=Loop(steps=4000, sample_every=500, save_every=500),
+        loop=Loop(steps=4000, sample_every=1000, save_every=1000),
     )
