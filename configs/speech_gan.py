@@ -15,8 +15,8 @@ def get_config() -> Config:
         model=Spectrogram(z_dim=64, gen=(160, 80, 48), disc=(160, 80, 48), patch=2, norm="batch"),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3000),
-            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3000),
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3200),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3200),
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,

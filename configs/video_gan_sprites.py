@@ -11,8 +11,8 @@ def get_config() -> Config:
         domain="video/clips",
         model=Clip(content=32, motion=8, moves="shape", gen=(160, 80, 48), patch=2),
         game=Adversarial(
-            gen=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=3000),
-            disc=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=3000),
+            gen=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=2500),
+            disc=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=2500),
             penalty="r1+r2",
             penalty_weight=1.0,
             penalty_every=8,
@@ -21,5 +21,5 @@ def get_config() -> Config:
         data="lpc-sprite-layers.zip",
         shape=(8, 32, 32, 3),
         batch=16,
-        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
+        loop=Loop(steps=2500, sample_every=1000, save_every=500),
     )

@@ -1,10 +1,10 @@
 """A vocoder at the scale of LJSpeech: 22,050 samples a second, 80 mel bands, Vocos' widths, in bfloat16; for
 accelerators.
 
-jaxgen train configs/vocoder_ljspeech.py --data path/to/LJSpeech-1.1/wavs
+jaxgen train configs/vocoder_ljspeech.py --download
 
-Any folder of WAV files will do; every tenth is held out. Not trained here: its step is lowered for CUDA and TPU by a
-test.
+TFDS needs TensorFlow to prepare ljspeech, which is then read without; a tenth is held out. Any folder of WAV files will
+do as well (--data path/to/LJSpeech-1.1/wavs). Not trained here: its step is lowered for CUDA and TPU by a test.
 """
 
 from jaxgen.config import Adam, Config, Loop, Paired, Vocoder
@@ -30,7 +30,7 @@ def get_config() -> Config:
             matching=2.0,
             ema_decay=0.9998,
         ),
-        data="LJSpeech-1.1/wavs",
+        data="ljspeech",
         shape=(16384,),
         batch=64,
         precision="bf16",

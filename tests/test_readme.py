@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgen import pcm
 from jaxgen.data import synthetic
 from jaxgen.levels import text
 from jaxgen.levels.palette import picture_from_map
@@ -125,11 +126,20 @@ def data_in(folder):
     tunes = [f"{name}.mid" for name in ("mine", "yours", "tune", *(f"midi/{i}" for i in range(12)))]
     for place, file in enumerate(folder / name for name in tunes):
         midi.write(file, from_pitches([[48 + place, 55 + place, 64 + (place + t) % 5] for t in range(80)]), grid=4)
+    (folder / "films").mkdir()
+    frames = [Image.fromarray(np.roll(photo, 2 * t, axis=1)).convert("L") for t in range(12)]
+    for name in ("my.gif", *(f"films/{i}.gif" for i in range(20))):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    (folder / "my.wav").write_bytes(pcm.to_wav(0.5 * np.sin(np.arange(9000) / 7), 16000))
+    small_clips = ["--data", "films", "--model.gen", "8", "8", "--model.disc", "8", "8", "--batch", "4"]
     small = ["--model.width", "16", "--model.vocabulary", "500", "--game.pretrain", "4", "--game.critic-pretrain", "2"]
     return {
         "music_vae": ["--data", "midi", "--batch", "8", "--model.encoder", "8", "--model.decoder", "8"],
         "music_vae_accompaniment": ["--data", "midi", "--batch", "8", "--model.width", "8"],
         **dict.fromkeys(("text_gan", "nlp_gan", "nlg_gan"), small),
+        **dict.fromkeys(("video_gan", "frame_prediction"), small_clips),  # too few to be measured, again
+        "speech_gan": ["--model.gen", "8", "8", "--model.disc", "8", "8", "--batch", "4"],
+        "vocoder": ["--model.width", "8", "--model.critic", "4", "4", "--batch", "4"],
         "face_gan": ["--data", "images.npz", "--shape", "16", "16", "1"],
         "medical_gan": ["--data", "tissue.npz", "--shape", "16", "16", "3"],
         "level_gan": ["--data", "maps"],

@@ -38,7 +38,7 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     rows = {step: judged(_pixels.to_raw(load(workdir, step).draw(n, seed))) for step in steps}
     best = min(rows, key=lambda step: float(rows[step]["frechet_clips"]))
     impostors = {name: judged(clips) for name, clips in clip_comparison.impostors(train, n, seed).items()}
-    ceiling = clip_comparison.ceiling(real) | kept(networks, heldout["image"])
+    ceiling: Row = {**clip_comparison.ceiling(real), **kept(networks, heldout["image"])}
     bar = 0.25 * float(impostors["pca_gaussian"]["frechet_clips"])
     return Verdict(
         ours=rows[steps[-1]],

@@ -1,14 +1,13 @@
 """Recordings of speech (`jaxgen.speech`), by what is said and who says it: whole, as spectrograms, and in segments."""
 
 import dataclasses
-import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxgen.data import spoken_characters
+from jaxgen.data import spoken_characters, takes, tfds, tfds_speech
 from jaxgen.errors import UserError
 from jaxgen.speech import wav
 from jaxgen.speech.mel import Mel
@@ -23,12 +22,10 @@ _SILENT_DB = -40  # of a hundredth of a second, below the loudest one of the rec
 _START = 2  # frames of silence before a recording in its spectrogram
 _BATCH = 256  # spectrograms made at once
 _EVERY = 10  # one recording of so many is held out
-_TEST_TAKES = 5  # of a digit by a speaker, as the Free Spoken Digit Dataset has it
-_TAKE = re.compile(r"(?P<label>[^_]+)_(?P<voice>[^_]+)_(?P<index>\d{1,6})\.wav", re.IGNORECASE)
 _LARGEST = 2**28  # bytes of a file in an archive
 _POSSIBLE = (
-    "spoken_characters (embedded), or a folder or .zip file of .wav files, whose folders are the labels, or which are "
-    "named digit_speaker_index.wav"
+    "spoken_characters (embedded), a folder or .zip file of .wav files, whose folders are the labels, or which are "
+    "named digit_speaker_index.wav, or a TFDS set such as spoken_digit"
 )
 
 
@@ -54,7 +51,7 @@ class _Take:
     held_out: bool
 
 
-def recordings(data: str, split: str, rate: int, data_dir: str = "") -> Recordings:
+def recordings(data: str, split: str, rate: int, data_dir: str = "", download: bool = False) -> Recordings:
     """The recordings of `split` ("train", "validation" or "test"), `rate` samples a second, in a fixed order.
 
     Silence at both ends, more than 40 dB below the loudest hundredth of a second, is cut off, and the peak brought to
@@ -68,9 +65,10 @@ def recordings(data: str, split: str, rate: int, data_dir: str = "") -> Recordin
     - A .zip file or a folder of other .wav files, of one voice: the sub-folders are the labels; without, there is one
       label. Sub-folders `train` and `test` above them make the split; else every tenth recording of a label is held
       out, of two to nine the last.
+    - A TFDS set of sounds, by the directory where it is prepared or by name (`tfds_speech.read`, which says what is
+      held out; labels are numbered as the set does). `data_dir` and `download` are as in `images.load`.
 
-    Nothing is kept in `data_dir`. Raises `UserError` for anything else, and for a file that cannot be read or has no
-    sound, which is named.
+    Raises `UserError` for anything else, and for a file that cannot be read or has no sound, which is named.
     """
     if split not in SPLITS:
         raise UserError(f"There is no split {split!r}; choose from {', '.join(SPLITS)}.")
@@ -78,9 +76,12 @@ def recordings(data: str, split: str, rate: int, data_dir: str = "") -> Recordin
         waves, label = spoken_characters.read("train" if split == "train" else "test", rate)
         voice = np.zeros_like(label)
         return Recordings([_normal(w, rate) for w in waves], label, voice, spoken_characters.NAMES, ("captcha",))
-    takes = _takes(_files(data), data)
-    names, voices = (tuple(sorted({getattr(take, which) for take in takes})) for which in ("label", "voice"))
-    chosen = [take for take in takes if take.held_out == (split != "train")]
+    if directory := _prepared(data, data_dir, download):
+        found = tfds_speech.read(directory, split, rate)
+        return Recordings([_normal(w, rate) for w in found.waves], *found[1:])
+    every = _takes(_files(data), data)
+    names, voices = (tuple(sorted({getattr(take, which) for take in every})) for which in ("label", "voice"))
+    chosen = [take for take in every if take.held_out == (split != "train")]
     if not chosen:
         part = "held out" if split != "train" else "to train on"
         raise UserError(f"{data} has no recordings {part}. Give two or more of a label.")
@@ -94,7 +95,13 @@ def recordings(data: str, split: str, rate: int, data_dir: str = "") -> Recordin
 
 
 def spectrograms(
-    data: str, split: str, mel: Mel, frames: int, by: str = "label", data_dir: str = ""
+    data: str,
+    split: str,
+    mel: Mel,
+    frames: int,
+    by: str = "label",
+    data_dir: str = "",
+    download: bool = False,
 ) -> dict[str, np.ndarray]:
     """{"image": uint8 [N, frames, bands, 1], "label": int32 [N]}: `Mel.log_mel` of each recording, -1 as 0, 1 as 255.
 
@@ -106,7 +113,7 @@ def spectrograms(
         raise UserError(f"There are no classes by {by!r}; choose from {', '.join(BY)}.")
     if frames * mel.hop < max(mel.window, (_START + 1) * mel.hop):
         raise UserError(f"{frames} frames of {mel.hop} samples are too short for speech; take more.")
-    found = recordings(data, split, mel.rate, data_dir)
+    found = recordings(data, split, mel.rate, data_dir, download)
     label = found.label * len(found.voices) + found.voice if by == "label+voice" else found.label
     return {"image": as_images(found.waves, mel, frames), "label": label.astype(np.int32)}
 
@@ -127,7 +134,9 @@ def as_images(waves: list[np.ndarray], mel: Mel, frames: int) -> np.ndarray:
     return np.concatenate(images)
 
 
-def segments(data: str, split: str, rate: int, length: int, hop: int = 0, data_dir: str = "") -> dict[str, np.ndarray]:
+def segments(
+    data: str, split: str, rate: int, length: int, hop: int = 0, data_dir: str = "", download: bool = False
+) -> dict[str, np.ndarray]:
     """{"wave": int16 [N, length]}: segments of the recordings, 1 as 32767.
 
     To train on, they begin every `hop` samples (a quarter of `length` where it is 0); held-out ones do not overlap. A
@@ -139,7 +148,7 @@ def segments(data: str, split: str, rate: int, length: int, hop: int = 0, data_d
         raise UserError(f"Segments of {length} samples, {hop} apart, cannot be cut; take 1 or more.")
     step = (hop or max(1, length // 4)) if split == "train" else length
     cut, least = [], 10 ** (_SILENT_DB / 20)
-    for wave in recordings(data, split, rate, data_dir).waves:
+    for wave in recordings(data, split, rate, data_dir, download).waves:
         for start in range(0, max(1, len(wave) - length // 2), step):
             part = wave[start : start + length]
             if (start == 0 or 2 * len(part) >= length) and np.abs(part).max() >= least:
@@ -159,6 +168,14 @@ def _normal(wave: np.ndarray, rate: int) -> np.ndarray:
     loud = np.flatnonzero(power >= power.max() * 10 ** (_SILENT_DB / 10))
     wave = wave[loud[0] * size : (loud[-1] + 1) * size]
     return (wave * (PEAK / np.abs(wave).max())).astype(np.float32)
+
+
+def _prepared(data: str, data_dir: str, download: bool) -> Path | None:
+    """The directory of the TFDS set that `data` is or names; nothing for other data. Raises as `tfds.locate` does."""
+    path = Path(data).expanduser()
+    if data and path.is_dir():
+        return path if (path / "features.json").is_file() and (path / "dataset_info.json").is_file() else None
+    return tfds.locate(data, data_dir, download)
 
 
 def _files(data: str) -> dict[PurePosixPath, Callable[[], bytes]]:
@@ -205,24 +222,20 @@ def _archive(path: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
 
 def _takes(files: Mapping[PurePosixPath, Callable[[], bytes]], data: str) -> list[_Take]:
     """What the files are, by their names where all have such names, else by their folders."""
-    named = {file: _TAKE.fullmatch(file.name) for file in files}
+    named = {file: takes.parse(file.name) for file in files}
     if all(named.values()):
-        return [
-            _Take(f"{data}: {file}", files[file], m["label"], m["voice"], int(m["index"]) < _TEST_TAKES)
-            for file, m in named.items()
-            if m
-        ]
+        return [_Take(f"{data}: {file}", files[file], *take) for file, take in named.items() if take]
     made = {"train", "test"} <= {file.parts[0] for file in files}
     groups: dict[tuple[str, ...], list[PurePosixPath]] = {}  # by split, where it is made, and label
     for file in files:
         if not made or file.parts[0] in ("train", "test"):
             above = file.parts[:-1]  # with `made`, first the split
             groups.setdefault(above[: 1 + made], []).append(file)
-    takes = []
+    found = []
     for group, members in groups.items():
         label = group[-1] if len(group) > made else "speech"
         chosen = set(range(_EVERY - 1, len(members), _EVERY)) or {max(1, len(members) - 1)}  # none of a single one
         for i, file in enumerate(members):
             held_out = group[0] == "test" if made else i in chosen
-            takes.append(_Take(f"{data}: {file}", files[file], label, "one", held_out))
-    return takes
+            found.append(_Take(f"{data}: {file}", files[file], label, "one", held_out))
+    return found

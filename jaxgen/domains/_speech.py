@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -56,7 +57,7 @@ def check_model(cfg: Config, model: type, game: type) -> None:
 
 def names(cfg: Config) -> dict[str, list[str]]:
     """{"words": ..., "voices": ...} of the config's data. Raises `UserError` where its classes are not all of both."""
-    found = speech.recordings(cfg.data, "test", mel_of(cfg).rate, cfg.data_dir)
+    found = speech.recordings(cfg.data, "test", mel_of(cfg).rate, cfg.data_dir, cfg.download)
     words, voices, classes = len(found.names), len(found.voices), getattr(cfg.game, "classes", 0)
     if classes and classes != words * voices:
         raise UserError(
@@ -100,8 +101,13 @@ def to_int16(x: Array | np.ndarray) -> np.ndarray:
 
 def log_mels(waves: np.ndarray, mel: Mel, chunk: int = 64) -> np.ndarray:
     """float [N, T] -> float32 [N, T // hop, bands]."""
-    parts = [jax.jit(mel.log_mel)(waves[i : i + chunk]) for i in range(0, len(waves), chunk)]
+    parts = [_log_mel(waves[i : i + chunk], mel=mel) for i in range(0, len(waves), chunk)]
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+@partial(jax.jit, static_argnames="mel")
+def _log_mel(waves: Array, mel: Mel) -> Array:
+    return mel.log_mel(waves)
 
 
 def by_griffin_lim(x: np.ndarray, mel: Mel, seed: int) -> np.ndarray:

@@ -72,8 +72,10 @@ def load(cfg: Config, split: Split) -> Raw:
     """`image` int16 [N, T]: segments to train on; of held-out recordings pieces of three seconds and more."""
     mel = _speech.mel_of(cfg)
     if split == "train":
-        return {"image": speech.segments(cfg.data, split, mel.rate, cfg.shape[0], data_dir=cfg.data_dir)["wave"]}
-    return {"image": _speech.to_int16(pieces(speech.recordings(cfg.data, split, mel.rate, cfg.data_dir), mel))}
+        cut = speech.segments(cfg.data, split, mel.rate, cfg.shape[0], data_dir=cfg.data_dir, download=cfg.download)
+        return {"image": cut["wave"]}
+    found = speech.recordings(cfg.data, split, mel.rate, cfg.data_dir, cfg.download)
+    return {"image": _speech.to_int16(pieces(found, mel))}
 
 
 def pieces(found: speech.Recordings, mel: Mel) -> np.ndarray:

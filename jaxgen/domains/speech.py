@@ -87,7 +87,13 @@ def load_spectrograms(cfg: Config, split: Split) -> Raw:
     if split == "train":
         _speech.names(cfg)  # the right number of classes
     return speech.spectrograms(
-        cfg.data, split, _speech.mel_of(cfg), cfg.shape[0], by="label+voice", data_dir=cfg.data_dir
+        cfg.data,
+        split,
+        _speech.mel_of(cfg),
+        cfg.shape[0],
+        by="label+voice",
+        data_dir=cfg.data_dir,
+        download=cfg.download,
     )
 
 
@@ -96,7 +102,7 @@ def load_waves(cfg: Config, split: Split) -> Raw:
     if split == "train":
         _speech.names(cfg)
     mel = _speech.mel_of(cfg)
-    found = speech.recordings(cfg.data, split, mel.rate, cfg.data_dir)
+    found = speech.recordings(cfg.data, split, mel.rate, cfg.data_dir, cfg.download)
     start, waves = START * mel.hop, np.zeros((len(found.waves), cfg.shape[0]), np.float32)
     for row, one in zip(waves, found.waves, strict=True):
         row[start : start + len(one)] = one[: len(row) - start]

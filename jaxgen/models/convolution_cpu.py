@@ -18,6 +18,11 @@ forward 5.3 ms by XLA, 3.8 so; filter gradient 9.2 and 4.5; with 8 channels 5.4,
 2.9); few that come out two pixels at a time, of which a third is products with zeros (32 x 28x28x16 -> 16: 3.1 ms, so
 2.4; 8 channels 2.2, 1.3; 24 1.3, 0.9; 32 2.1, 2.4). Their filter gradients are no faster in that form.
 
+**Two pieces** (`_two_blocks`): 64 x 683x16 -> 228x32, 5 taps, stride 3: adjoint by phases 1.9 ms, as a product 1.4.
+
+**Two axes for three** (`_single`): along an axis with one output, taps are channels. XLA's convolutions on three axes
+are slow: 64 x 2x4x4x64 -> 1x2x2x128, kernel 4, stride 2, value and gradients 59 ms.
+
 **Filter gradient as a plain convolution** (`_filter_as_forward`), with its transposes written out and one of them in a
 loop. XLA would fuse what made x into the transpose, and such a fusion runs over memory in the wrong order: 28x28x64
 with a scale and a ReLU 48 ms, in the loop 7. (`optimization_barrier` is gone before XLA fuses.)
@@ -46,6 +51,9 @@ PART_EXAMPLES = 16  # in a step of the transposing loop: a cache line of fp32
 
 def forward(x: Array, w: Array, strides: tuple[int, ...], pads: Pads, out_first: bool = False) -> Array:
     """`convolution.conv`."""
+    if (axis := _single(x.shape[1:-1], w.shape, strides, pads)) is not None:
+        x, w, strides, pads = _merged(x, axis), *_without(axis, w, strides, pads, x.shape[1:-1], out_first)
+        return jnp.expand_dims(forward(x, w, strides, pads, out_first), axis + 1)
     plain = in_first(w, out_first)  # computed only where it is used
     if _from_few(plain, strides):
         return as_product(x, plain, strides, pads)
@@ -61,8 +69,14 @@ def adjoint(
     y: Array, w: Array, strides: tuple[int, ...], pads: Pads, big: tuple[int, ...], out_first: bool = False
 ) -> Array:
     """`convolution.conv_adjoint`."""
+    if (axis := _single(big, w.shape, strides, pads)) is not None:
+        w, strides, pads = _without(axis, w, strides, pads, big, out_first)
+        x = adjoint(jnp.squeeze(y, axis + 1), w, strides, pads, (*big[:axis], *big[axis + 1 :]), out_first)
+        return jnp.moveaxis(x.reshape(*x.shape[:-1], big[axis], -1), -2, axis + 1)
     plain = in_first(w, out_first)
     if _from_few(plain, strides) or _fewer(plain, strides, -2):
+        return _adjoint_as_product(y, plain, strides, pads, big)
+    if _two_blocks(plain, strides) and not two_taps.pays(plain, strides, y.shape[1:-1], pads, big):
         return _adjoint_as_product(y, plain, strides, pads, big)
     if _to_few(plain, strides):
         return as_product(y, _turned(plain), strides, _turned_pads(pads, plain.shape))
@@ -75,6 +89,15 @@ def filter_gradient(
     x: Array, y: Array, strides: tuple[int, ...], pads: Pads, kernel: tuple[int, ...], out_first: bool = False
 ) -> Array:
     """The gradient in w."""
+    if (axis := _single(x.shape[1:-1], kernel, strides, pads)) is not None:
+        low, n = pads[axis][0], x.shape[axis + 1]
+        others = [tuple(a for i, a in enumerate(of) if i != axis) for of in (strides, pads, kernel)]
+        w = filter_gradient(_merged(x, axis), jnp.squeeze(y, axis + 1), *others, out_first)
+        # The taps that lie on x, among the channels that come in; the others' gradient is 0.
+        place = -1 if out_first else -2
+        w = jnp.moveaxis(jnp.stack(jnp.split(w, n, place)), 0, axis)
+        edges = [(0, 0)] * axis + [(low, kernel[axis] - n - low)] + [(0, 0)] * (w.ndim - axis - 1)
+        return jnp.pad(w, edges)
     w = jax.ShapeDtypeStruct((*kernel, x.shape[-1], y.shape[-1]), x.dtype)
     if two_taps.pays(w, strides, y.shape[1:-1], pads, x.shape[1:-1]):
         return two_taps.filter_gradient(x, y, strides, pads, out_first)
@@ -88,6 +111,40 @@ def filter_gradient(
 def in_first(w: Array, out_first: bool) -> Array:
     """[*kernel, I, O] of a kernel that may be [*kernel, O, I]; or the other way."""
     return jnp.swapaxes(w, -1, -2) if out_first else w
+
+
+def _single(big: Sequence[int], kernel: Sequence[int], strides: Sequence[int], pads: Pads) -> int | None:
+    """The first of three axes along which there is one output, and the kernel covers all inputs."""
+    if len(strides) < 3:
+        return None
+    small = _small(big, kernel, strides, pads)
+    found = (i for i, (m, n) in enumerate(zip(small, big, strict=True)) if m == 1 and pads[i][0] >= 0 <= pads[i][1])
+    return next((i for i in found if pads[i][0] + big[i] <= kernel[i]), None)
+
+
+def _merged(x: Array, axis: int) -> Array:
+    """One of the axes of x [B, *space, I] beside its channels."""
+    x = jnp.moveaxis(x, axis + 1, -2)
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def _without(
+    axis: int, w: Array, strides: Sequence[int], pads: Pads, big: Sequence[int], out_first: bool
+) -> tuple[Array, tuple[int, ...], Pads]:
+    """(kernel, strides, pads) for `_merged`: of the taps along the axis those that lie on x, beside the channels."""
+    low = pads[axis][0]
+    w = jnp.moveaxis(lax.slice_in_dim(w, low, low + big[axis], axis=axis), axis, -2 if out_first else -3)
+    if out_first:  # [..., O, n, I]
+        w = w.reshape(*w.shape[:-2], -1)
+    else:  # [..., n, I, O]
+        w = w.reshape(*w.shape[:-3], -1, w.shape[-1])
+    rest = [i for i in range(len(strides)) if i != axis]
+    return w, tuple(strides[i] for i in rest), tuple(pads[i] for i in rest)
+
+
+def _two_blocks(w: Any, strides: Sequence[int]) -> bool:
+    """Whether an adjoint along one axis adds no more than two pieces: cheaper than a convolution for each phase."""
+    return len(strides) == 1 and strides[0] > 1 and _taps(w, strides)[0] <= 2
 
 
 def _small(big: Sequence[int], kernel: Sequence[int], strides: Sequence[int], pads: Pads) -> tuple[int, ...]:

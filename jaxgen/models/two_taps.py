@@ -18,6 +18,13 @@ Two EPYC cores, ms, this form against `convolution_cpu`'s other ones (jax 0.10.2
     32 x 8x8x512, 4x4x1024         21 | 23       26 | 24       21 | 39
     128 x 28x28x32, 14x14x64       6.4 | 5.9: few channels
     16 x 16x32x32x32, 8x16x16x64   21.5 | 159    20 | 94       25 | 511: XLA's convolutions on three axes are bad
+
+One core, shared with other work, CPU ms:
+
+    64 x 12x16x16x4, 6x8x8x32      6.2 | 9.1     7.0 | 33      11 | 114
+    64 x 8x16x16x12, 4x8x8x32      13 | 86       13 | 52       15 | 223
+    32 x 1024x16, 256x32 (8/4)     1.1 | 1.9     1.1 | 1.1     1.7 | 2.2
+    32 x 256x32, 64x64 (8/4)       0.8 | 1.1     0.8 | 0.9     1.1 | 1.5
 """
 
 import itertools
@@ -35,6 +42,7 @@ Pads = tuple[tuple[int, int], ...]
 
 PART_BYTES = 8 << 20  # of the products made at once; from 4 to 16 MiB it makes no difference
 SWAPPED_BYTES = 1 << 19  # of a kernel's blocks for one tap
+LEAST_CHANNELS = {1: 16, 2: 64, 3: 1}  # by the number of axes
 
 
 def pays(w: Any, strides: Sequence[int], small: Sequence[int], pads: Pads, big: Sequence[int]) -> bool:
@@ -45,10 +53,7 @@ def pays(w: Any, strides: Sequence[int], small: Sequence[int], pads: Pads, big: 
         and all(k == 2 * s for k, s in zip(w.shape, strides, strict=False))
         and all(n + low <= (m + 1) * s for n, (low, _), m, s in zip(big, pads, small, strides, strict=True))
     )
-    n_in, n_out = w.shape[-2:]
-    if len(strides) == 3:
-        return possible and min(n_in, n_out) >= 16
-    return possible and min(n_in, n_out) >= 64
+    return possible and min(w.shape[-2:]) >= LEAST_CHANNELS[len(strides)]
 
 
 def adjoint(

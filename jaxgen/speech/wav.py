@@ -45,10 +45,17 @@ def from_bytes(content: bytes, rate: int, name: str = "The sound") -> np.ndarray
             own, samples = wavfile.read(io.BytesIO(content))
     except Exception as error:  # ValueError, struct.error, EOFError, UnboundLocalError...: whatever bytes may lead to
         raise UserError(f"Cannot read {name} as a WAV file ({error}). Convert it to 16-bit PCM.") from error
-    if not _RATES[0] <= own <= _RATES[1]:
-        raise UserError(f"{name} has {own} samples a second; speech needs {_RATES[0]:,} to {_RATES[1]:,}.")
     if not samples.size:
         raise UserError(f"{name} is a WAV file without sound: it has no samples. Record it again.")
+    return from_samples(samples, own, rate, name)
+
+
+def from_samples(samples: np.ndarray, own: int, rate: int, name: str = "The sound") -> np.ndarray:
+    """Samples [T] or [T, channels], T 1 or more, `own` a second, of a type that `from_bytes` reads -> as it returns
+    them; and it raises as this does.
+    """
+    if not _RATES[0] <= own <= _RATES[1]:
+        raise UserError(f"{name} has {own} samples a second; speech needs {_RATES[0]:,} to {_RATES[1]:,}.")
     wave = _scaled(samples)
     if wave.ndim == 2:
         wave = wave.mean(1)

@@ -42,7 +42,7 @@ WAVES = dataclasses.replace(
 VOCODER = dataclasses.replace(
     SPECTROGRAMS,
     domain="speech/vocoder",
-    model=Vocoder(8, 1, (2, 3), 1, (4, 8), window=64, hop=16, mels=8),
+    model=Vocoder(8, 2, 2, (2, 3), 1, (4, 8), window=64, hop=16, mels=8),
     game=Paired(loss="least_squares", l1=45.0, matching=2.0),
     shape=(512,),
 )
@@ -80,7 +80,7 @@ def test_networks_have_the_configs_sizes():
         wave.Critic(2, 3, 2, 4, "data", "bfloat16"),
     )
     gen, disc = DOMAINS["vocoder"].networks(VOCODER, None)
-    assert gen == vocoder.Generator(MEL, 8, 1)
+    assert gen == vocoder.Generator(MEL, 8, 2, 2)
     assert disc == vocoder.Critics((2, 3), 1, (4, 8))
     assert DOMAINS["vocoder"].rules(VOCODER) == {"degrade": ToMel(MEL), "compare": Spectra(MEL)}
 
@@ -188,7 +188,7 @@ def test_arrays_have_the_shapes_that_are_promised(home, kind):
 @pytest.mark.parametrize("kind", ["spectrograms", "waves"])
 def test_classes_are_those_of_the_data(home, kind):
     config = changed(CONFIGS[kind], "game", classes=5)
-    with pytest.raises(UserError, match="2 different words and 2 different voices; use --game.classes 4"):
+    with pytest.raises(UserError, match=r"2 different words and 2 different voices; use --game\.classes 4"):
         DOMAINS[kind].load(changed(config, data=str(home / "words")), "train")
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -64,7 +63,7 @@ def test_networks_have_the_configs_sizes():
     gen, critics = DOMAINS["clips"].networks(changed(CLIPS, moves="place", frames=3, patch=4), "data")
     assert gen == models.Generator((T, SIDE, SIDE, 1), 4, 2, 3, (4, 4), True, patch=2)
     assert critics == models.Critics((5, 4), (6, 4), 3, 4, "data")
-    assert cast(Any, gen).z_dim == 4 + 2 + 2 * T
+    assert gen.z_dim == 4 + 2 + 2 * T
     gen, critics = DOMAINS["clips"].networks(dataclasses.replace(CLIPS, precision="bf16"), None)
     assert gen == models.Generator((T, SIDE, SIDE, 1), 4, 2, 3, (4, 4), False, patch=2, dtype="bfloat16")
     assert critics == models.Critics((5, 4), (6, 4), 2, 2, None, "bfloat16")
@@ -78,7 +77,7 @@ def test_what_is_placed_is_drawn_at_half_the_size(patch, drawn):
     """And its pixels are parted so that they can be."""
     config = changed(CLIPS, shape=(T, 8 * patch, 8 * patch, 1), moves="place", patch=patch)
     gen, _ = DOMAINS["clips"].networks(config, None)
-    assert cast(Any, gen).patch == drawn
+    assert gen.patch == drawn
     assert 4 * patch % (2 * drawn) == 0
 
 
@@ -136,7 +135,7 @@ class Maker:
 
 
 def test_clips_of_one_content_or_one_motion():
-    run = cast(Any, Maker())
+    run = Maker()
     z = run.latents(5, 3)
     np.testing.assert_array_equal(video.latents(run, 5, 3), z)
     same = video.latents(run, 5, 3, "content")
@@ -228,12 +227,12 @@ class Echo(Teller):
 
 def test_frames_are_made_from_those_before():
     given = some_clips(2)[:, :3] // 2
-    found = video.predicted(cast(Any, Teller()), given, 3)
+    found = video.predicted(Teller(), given, 3)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, given[:, -1:] + np.array([20, 40, 60], np.uint8)[None, :, None, None, None])
-    np.testing.assert_array_equal(video.predicted(cast(Any, Echo()), given, 5), given[:, [0, 1, 2, 0, 1]])
+    np.testing.assert_array_equal(video.predicted(Echo(), given, 5), given[:, [0, 1, 2, 0, 1]])
     white = np.full_like(given, 250)
-    assert (video.predicted(cast(Any, Teller()), white, 2) == 255).all()
+    assert (video.predicted(Teller(), white, 2) == 255).all()
 
 
 def test_predictions_to_each_kind_of_file(tmp_path):
@@ -303,10 +302,10 @@ def test_how_far_ends_are_off_by_hand():
     made[0, -1] = 100 + 51  # a fifth of the range
     made[1, -1, 0, 0] = 49
     real = SimpleNamespace(features=lambda clips: clips[:, -1, 0, 0].astype(np.float32) * [[1.0, 0.0]])
-    found = video.ended(made, true, cast(Any, real))
+    found = video.ended(made, true, real)
     assert found["mse"] == pytest.approx((48 * 0.04 + 0.04) / 96)
     assert found["feature_distance"] == 51
-    assert video.ended(true, true, cast(Any, real)) == {"mse": 0, "feature_distance": 0}
+    assert video.ended(true, true, real) == {"mse": 0, "feature_distance": 0}
 
 
 def moving(n, seed):
@@ -324,8 +323,8 @@ def moving(n, seed):
 @pytest.fixture
 def short(monkeypatch, tmp_path):
     monkeypatch.setenv("JAXGEN_CACHE", str(tmp_path))
-    monkeypatch.setattr(clip_comparison, "extractor", partial(clip_quality.extractor, steps=20))
-    monkeypatch.setattr(clip_comparison, "frame_classifier", partial(clip_quality.frame_classifier, steps=20))
+    monkeypatch.setattr(clip_comparison, "STEPS", 5)
+    monkeypatch.setattr(clip_comparison, "frame_classifier", partial(clip_quality.frame_classifier, steps=5))
 
 
 class Copier:

