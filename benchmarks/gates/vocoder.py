@@ -34,7 +34,7 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     x = last.sources(batch, _vocoder.SEED)
 
     def resynthesised(step: int) -> np.ndarray:
-        return load(workdir, step).translate(x, _vocoder.SEED)
+        return load(workdir, step).translate(x, _vocoder.SEED, chunk=_vocoder.AT_ONCE)
 
     made = {step: resynthesised(step) for step in steps}
     rows = {step: _vocoder.compared(made[step], true, mel) for step in steps}

@@ -28,6 +28,8 @@ SEED = 0
 """Of Griffin-Lim's first phases."""
 BLOCK = 64
 """Frames: recordings are made longer to a multiple of so many, as each length takes a compile."""
+AT_ONCE = 8
+"""Pieces of held-out recordings that pass at a time."""
 TIMED = 5
 """Runs of which the real-time factor is the median."""
 
@@ -118,7 +120,7 @@ def measure(run: Source, train: Raw, heldout: Raw) -> Found:
     mel = _speech.mel_of(run.config)
     batch = to_batch(heldout)
     x, true = run.sources(batch, SEED), np.asarray(batch["image"])
-    found = compared(run.translate(x, SEED), true, mel)
+    found = compared(run.translate(x, SEED, chunk=AT_ONCE), true, mel)
     found |= {f"{name}_griffin_lim": v for name, v in compared(_speech.by_griffin_lim(x, mel, SEED), true, mel).items()}
     return found | {"real_time_factor": real_time_factor(run, x[:1])}
 

@@ -55,13 +55,13 @@ def forward(x: Array, w: Array, strides: tuple[int, ...], pads: Pads, out_first:
         x, w, strides, pads = _merged(x, axis), *_without(axis, w, strides, pads, x.shape[1:-1], out_first)
         return jnp.expand_dims(forward(x, w, strides, pads, out_first), axis + 1)
     plain = in_first(w, out_first)  # computed only where it is used
-    if _from_few(plain, strides):
-        return as_product(x, plain, strides, pads)
     small = _small(x.shape[1:-1], plain.shape, strides, pads)
-    if _to_few(plain, strides) or _fewer(plain, strides, -1):
-        return _adjoint_as_product(x, _turned(plain), strides, _turned_pads(pads, plain.shape), small)
     if two_taps.pays(plain, strides, small, pads, x.shape[1:-1]):
         return two_taps.forward(x, w, strides, pads, small, out_first)
+    if _from_few(plain, strides):
+        return as_product(x, plain, strides, pads)
+    if _to_few(plain, strides) or _fewer(plain, strides, -1):
+        return _adjoint_as_product(x, _turned(plain), strides, _turned_pads(pads, plain.shape), small)
     return _vectorised(x, plain, strides, pads)
 
 
@@ -74,14 +74,12 @@ def adjoint(
         x = adjoint(jnp.squeeze(y, axis + 1), w, strides, pads, (*big[:axis], *big[axis + 1 :]), out_first)
         return jnp.moveaxis(x.reshape(*x.shape[:-1], big[axis], -1), -2, axis + 1)
     plain = in_first(w, out_first)
-    if _from_few(plain, strides) or _fewer(plain, strides, -2):
-        return _adjoint_as_product(y, plain, strides, pads, big)
-    if _two_blocks(plain, strides) and not two_taps.pays(plain, strides, y.shape[1:-1], pads, big):
+    if two_taps.pays(plain, strides, y.shape[1:-1], pads, big):
+        return two_taps.adjoint(y, w, strides, pads, big, out_first)
+    if _from_few(plain, strides) or _fewer(plain, strides, -2) or _two_blocks(plain, strides):
         return _adjoint_as_product(y, plain, strides, pads, big)
     if _to_few(plain, strides):
         return as_product(y, _turned(plain), strides, _turned_pads(pads, plain.shape))
-    if two_taps.pays(plain, strides, y.shape[1:-1], pads, big):
-        return two_taps.adjoint(y, w, strides, pads, big, out_first)
     return phases(y, plain, strides, pads, big)
 
 
@@ -91,8 +89,8 @@ def filter_gradient(
     """The gradient in w."""
     if (axis := _single(x.shape[1:-1], kernel, strides, pads)) is not None:
         low, n = pads[axis][0], x.shape[axis + 1]
-        others = [tuple(a for i, a in enumerate(of) if i != axis) for of in (strides, pads, kernel)]
-        w = filter_gradient(_merged(x, axis), jnp.squeeze(y, axis + 1), *others, out_first)
+        rest: Any = [(*of[:axis], *of[axis + 1 :]) for of in (strides, pads, kernel)]
+        w = filter_gradient(_merged(x, axis), jnp.squeeze(y, axis + 1), *rest, out_first=out_first)
         # The taps that lie on x, among the channels that come in; the others' gradient is 0.
         place = -1 if out_first else -2
         w = jnp.moveaxis(jnp.stack(jnp.split(w, n, place)), 0, axis)
@@ -134,10 +132,8 @@ def _without(
     """(kernel, strides, pads) for `_merged`: of the taps along the axis those that lie on x, beside the channels."""
     low = pads[axis][0]
     w = jnp.moveaxis(lax.slice_in_dim(w, low, low + big[axis], axis=axis), axis, -2 if out_first else -3)
-    if out_first:  # [..., O, n, I]
-        w = w.reshape(*w.shape[:-2], -1)
-    else:  # [..., n, I, O]
-        w = w.reshape(*w.shape[:-3], -1, w.shape[-1])
+    # [..., O, n, I] or [..., n, I, O].
+    w = w.reshape(*w.shape[:-2], -1) if out_first else w.reshape(*w.shape[:-3], -1, w.shape[-1])
     rest = [i for i in range(len(strides)) if i != axis]
     return w, tuple(strides[i] for i in rest), tuple(pads[i] for i in rest)
 

@@ -31,8 +31,8 @@ every_kind = pytest.mark.parametrize("kind", PAIRS)
 few_and_many = pytest.mark.parametrize("channels", [3, 5])
 # (space, kernel, strides, padding), channels in and out: kernels of twice the stride between many channels, which take
 # fewer products on CPU; kernels of two taps of few channels; an image's channels at one end only, at stride 1 and more;
-# few channels beside four times as many; channels that fill no vector; three axes along one or two of which there is one
-# place at the coarse end, with taps beyond the fine one on either side; few channels on three axes.
+# few channels beside four times as many; channels that fill no vector; three axes with one place at the coarse end of
+# one or two of them; few channels on three axes.
 SPECIAL = [
     (((8, 6), (4, 4), (2, 2), "SAME"), 64, 65),
     (((12,), (8,), (4,), "SAME"), 16, 17),

@@ -145,7 +145,7 @@ def frame_critic(frames, axis_name=None):
 
 def of_every_frame():
     """Logits [B, T] of single frames."""
-    module, variables = frame_critic(1)
+    variables = frame_critic(1)[1]
     inner = {"params": variables["params"]["Critic_0"]}
     critic = video.residual.Critic((6, 4), patch=2)
     logits = applied(critic, inner, CLIPS.reshape(-1, 8, 8, 1))
@@ -215,7 +215,8 @@ def test_the_penalty_of_both_critics_has_a_finite_gradient():
             frames, clips = module.apply({"params": params}, x, train=True, rngs={"example": jax.random.key(0)})
             return frames.sum(1) + clips
 
-        return r1(critic, CLIPS, CLIPS, jax.random.split(jax.random.key(0), 8)).mean()
+        x = jnp.asarray(CLIPS)
+        return r1(critic, x, x, jax.random.split(jax.random.key(0), 8)).mean()
 
     both = jax.jit(jax.value_and_grad(penalty))
     value, grads = both(variables["params"])

@@ -176,10 +176,10 @@ def test_gradients_are_finite_through_both_networks_and_of_the_penalty():
     judges = drawn(critics, np.zeros((2, 128), np.float32))["params"]
 
     def total(judges, y):
-        return sum(part.sum(1) for part in critics.apply({"params": judges}, y)[0])
+        return jnp.stack([part.sum(1) for part in critics.apply({"params": judges}, y)[0]]).sum(0)
 
     grads = jax.jit(jax.grad(lambda p: total(judges, gen.apply({"params": p}, x)).sum()))(params)
-    y = RNG.normal(size=(2, 128)).astype(np.float32)
+    y = jnp.asarray(RNG.normal(size=(2, 128)), jnp.float32)
     keys = jax.random.split(jax.random.key(0), 2)
     value, second = jax.jit(jax.value_and_grad(lambda j: r1(lambda y: total(j, y), y, y, keys).mean()))(judges)
     assert value > 0

@@ -121,11 +121,12 @@ def test_the_penalty_has_a_finite_gradient_and_so_has_the_generator():
     gen, critic = wave.Generator(64, width=2, layers=2), wave.Critic(width=2, layers=2)
     variables, z_variables = (started(*pair)[1]["params"] for pair in ((critic, WAVES), (gen, LATENTS)))
 
-    def judged(params, x):
-        return critic.apply({"params": params}, x, train=True, rngs={"example": jax.random.key(0)})
+    def judged(params, x) -> jax.Array:
+        return critic.apply({"params": params}, x, train=True, rngs={"example": jax.random.key(0)})  # pyright: ignore[reportReturnType]
 
     def penalty(params):
-        return r1(lambda x: judged(params, x), WAVES, WAVES, keys(4)).mean()
+        x = jnp.asarray(WAVES)
+        return r1(lambda x: judged(params, x), x, x, keys(4)).mean()
 
     both = jax.jit(jax.value_and_grad(penalty))
     value, grads = both(variables)

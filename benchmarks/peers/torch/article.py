@@ -42,10 +42,10 @@ def encoder_decoder(model: Mapping[str, Any], shape: Sequence[int], channels_las
 class ArticleStep(TorchStep):
     """The step of a model `Conv`, with the article's generator in the place of DCGAN's."""
 
-    def _pair(self, model: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
+    def _pair(self, config: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
         return self._formatted(
-            encoder_decoder(model, self._shape, self._channels_last),
-            conv_critic(model, self._shape, self._channels_last),
+            encoder_decoder(config["model"], self._shape, self._channels_last),
+            conv_critic(config["model"], self._shape, self._channels_last),
         )
 
 

@@ -31,7 +31,7 @@ class Gates(nn.Module):
             self.add_module(f"h{gate}", nn.Linear(hidden, hidden, bias=gate == "n"))
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the three gates at once: of the inputs [3 hidden, inputs], their biases, of the state [3 hidden, hidden]."""
+        """All gates' at once: of the inputs [3 hidden, inputs], their biases, of the state [3 hidden, hidden]."""
         inputs, state = ([getattr(self, side + gate) for gate in "rzn"] for side in "ih")
         return (
             torch.cat([layer.weight for layer in inputs]),
