@@ -1,8 +1,8 @@
 """Clips of people, 16 frames of 64x64 (UCF-101), by wide networks in large batches. For accelerators.
 
-jaxgen train configs/video_gan_ucf101.py --download
+jaxgen train configs/video_gan_ucf101.py
 
-Not run to its end yet.
+TFDS prepares the set where TensorFlow is installed, with file_format="array_record". Not run to its end yet.
 """
 
 from jaxgen.config import Adam, Adversarial, Clip, Config, Loop

@@ -67,7 +67,12 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
 
 
 def random_phases(x: np.ndarray, mel: Mel, seed: int) -> np.ndarray:
-    """Log-mel spectrograms [N, F, bands] -> waveforms [N, F hop]: noise with their magnitudes."""
+    """Log-mel spectrograms [N, F, bands] -> waveforms [N, F hop]: noise with their magnitudes, as loud as they are.
+
+    Frames that do not fit one another cancel in part: without that it would be quieter, and worse by that alone.
+    """
     size = magnitudes(jnp.asarray(x), mel)
     phase = jax.random.uniform(jax.random.key(seed), size.shape, maxval=2 * np.pi)
-    return np.asarray(mel.istft(size * jnp.exp(1j * phase), x.shape[1] * mel.hop))
+    made = mel.istft(size * jnp.exp(1j * phase), x.shape[1] * mel.hop)
+    power, wanted = (jnp.square(jnp.abs(spectrum)).sum((1, 2))[:, None] for spectrum in (mel.stft(made), size))
+    return np.asarray(made * jnp.sqrt(wanted / power))

@@ -50,7 +50,7 @@ def read(directory: Path, split: str, rate: int) -> Found:
             voices = tuple(sorted({take.voice for take in named}))
             speakers = np.array([voices.index(take.voice) for take in named], np.int32)
         label = features.get("label")
-        names = tuple(label.names) if type(label).__name__ == "ClassLabel" else ("speech",)
+        names = tuple(getattr(label, "names", ("speech",)))  # a `ClassLabel` has some
         waves, said = [], []
         for i, example in _examples(source, rows, directory):
             waves.append(_wave(example[name], own, rate, f"Recording {i} of {directory}"))

@@ -124,7 +124,7 @@ def audible(x: np.ndarray, mel: Any, kind: str, seed: int = SEED, vocoder: Sourc
     x = np.asarray(x)[..., 0]
     if kind == "waves":
         return np.clip(x, -1, 1), _speech.log_mels(np.clip(x, -1, 1), mel)
-    waves = vocoder.translate(x, seed) if vocoder else _speech.by_griffin_lim(x, mel, seed)
+    waves = vocoder.translate(x, seed, chunk=_vocoder.AT_ONCE) if vocoder else _speech.by_griffin_lim(x, mel, seed)
     return _speech.limited(waves), x
 
 
@@ -153,7 +153,8 @@ def as_images(raw: Mapping[str, np.ndarray], cfg: Config) -> dict[str, np.ndarra
 def judges(cfg: Config, train: Raw, heldout: Raw, voices: int) -> speech_quality.Judges:
     """Of raw arrays of the config's data; the classifiers are kept beside the data."""
     folder = cache_dir(cfg.data_dir) / "classifiers"
-    return speech_quality.judges(as_images(train, cfg), as_images(heldout, cfg), voices, folder)
+    steps = speech_quality.STEPS
+    return speech_quality.judges(as_images(train, cfg), as_images(heldout, cfg), voices, folder, steps=steps)
 
 
 def drawn(run: Source, kind: str, seed: int = SEED) -> tuple[np.ndarray, np.ndarray | None]:

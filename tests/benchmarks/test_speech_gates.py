@@ -45,6 +45,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(gates, "config", tiny)
     monkeypatch.setattr(quality, "RESULTS", tmp_path)
     monkeypatch.setattr("jaxgen.domains.speech.PER_CLASS", 5)
+    monkeypatch.setattr("jaxgen.metrics.speech_quality.STEPS", 100)
     return tmp_path
 
 
@@ -96,7 +97,7 @@ def test_noise_has_the_magnitudes_but_no_phases():
     x = np.asarray(mel.log_mel(wave))
     made = vocoder.random_phases(x, mel, 0)
     assert made.shape == wave.shape
-    np.testing.assert_allclose(np.asarray(mel.log_mel(made)).mean(), x.mean(), atol=0.15)
+    np.testing.assert_allclose(np.asarray(mel.log_mel(made)).mean(), x.mean(), atol=0.05)
     assert np.abs(np.corrcoef(made[0], wave[0])[0, 1]) < 0.2
 
 

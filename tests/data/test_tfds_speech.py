@@ -40,15 +40,15 @@ def prepare(cache):
     """
 
     def make(splits, files=FILES, sounds=None, dtype=np.int64, lazy=False, key="audio", names=None, label=None, **told):
-        f = tfds.library().features
+        library = tfds.library()
+        f, core = library.features, library.core
         features = {
             key: f.Text() if lazy else f.Tensor(shape=(None,), dtype=dtype),
             "label": f.ClassLabel(names=names) if names else f.ClassLabel(num_classes=10),
         }
         features |= {"audio/filename": f.Text()} if files else {}
-        core = tfds.library().core
 
-        class Words(core.GeneratorBasedBuilder, skip_registration=True):
+        class Words(library.core.GeneratorBasedBuilder, skip_registration=True):
             name = "words"
             VERSION = core.Version("1.0.9")
 

@@ -323,7 +323,7 @@ def test_a_vocoder_makes_spectrograms_audible(trained, home, tmp_path, capsys):
         ("vocoder", ["--input", "{home}/empty.wav"], "empty.wav is a WAV file without sound"),
         ("vocoder", ["--input", "{home}/gone.wav"], "There is no file .*gone.wav"),
         ("vocoder", ["--input", "{home}/vocoder.py"], "vocoder.py as a WAV file"),
-        ("vocoder", ["--num", "9"], "keeps 3 recordings; use --num 3"),
+        ("vocoder", ["--num", "9"], "keeps 4 recordings; use --num 4"),
         ("vocoder", ["--out", "{home}/a.png"], r"must end in \.wav .* or \.npz"),
     ],
 )
