@@ -1,4 +1,4 @@
-"""Spoken digits and letters as log-mel spectrograms, by class: 36 characters said by one voice, about a third of a second each.
+"""Spoken digits and letters as log-mel spectrograms, by class: 36 characters, a third of a second each, by one voice.
 
 jaxgen train configs/speech_gan.py
 

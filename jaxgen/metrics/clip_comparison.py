@@ -31,7 +31,7 @@ Clips = Mapping[str, np.ndarray]
 Row = dict[str, Any]
 
 STEPS = 4000
-"""Of the network of clips. Of moving digits it tells 30 kinds (digit; real, shuffled, still) right in 55% after 1,000."""
+"""Of the network of clips. After 1,000 it tells 55% of moving digits' 30 kinds (digit; real, shuffled, still)."""
 SURE = 0.5
 """A frame whose class is less likely than that has none."""
 BINS = 10

@@ -45,8 +45,8 @@ class Block(nn.Module):
 class Generator(nn.Module):
     """Log-mel x [B, F, bands] in [-1, 1] -> waveform [B, F hop], about in [-1, 1]. For any number of frames F >= 2.
 
-    Half of the blocks say which magnitudes, of those that have the mel amplitudes. With `iterations` as many of Griffin-Lim's find first phases for them, which the
-    other blocks then turn; without, these make the phases alone.
+    Half of the blocks say which magnitudes, of those that have the mel amplitudes. With `iterations` as many of
+    Griffin-Lim's find first phases for them, which the other blocks then turn; without, these make the phases alone.
     """
 
     mel: Mel

@@ -142,11 +142,11 @@ def decode(state: State, z: Array, game: GAN, label: Array | None = None) -> Arr
 
 
 def criticise(state: State, images: Array, game: GAN, label: Array | None = None) -> Array:
-    """The critic's logits [N] of images [N, ...] in [-1, 1], of classes label [N] if the game is conditional; of several
-    critics the sum."""
-    return total(
-        evaluate(game.disc, (state.disc.params, state.disc.stats), images, *(() if label is None else (label,)))
-    )
+    """The critic's logits [N] of images [N, ...] in [-1, 1], of classes label [N] if the game is conditional.
+
+    Of several critics their sum."""
+    given = () if label is None else (label,)
+    return total(evaluate(game.disc, (state.disc.params, state.disc.stats), images, *given))
 
 
 def show(state: State, key: Array, game: GAN, batch: Batch | None = None) -> dict[str, Array]:

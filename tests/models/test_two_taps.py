@@ -97,11 +97,13 @@ def test_they_are_chosen_for_fp32_and_many_channels(monkeypatch):
         ((8, 6), 64, jnp.bfloat16, 4),
         ((8, 6), 64, None, 3),
         ((3, 5, 4), 16, None, 4),
-        ((3, 5, 4), 15, None, 4),
+        ((3, 5, 4), 5, None, 4),
+        ((7,), 16, None, 4),
+        ((7,), 15, None, 4),  # as one product: neither
     ):
         layer = ConvTranspose(channels, (kernel,) * len(space), (2,) * len(space), dtype=dtype)
         jax.eval_shape(layer.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *space, channels), jnp.float32))
-    assert chosen == ["adjoint", "adjoint", "phases", "phases", "phases", "phases", "adjoint", "phases"]
+    assert chosen == ["adjoint"] * 2 + ["phases"] * 4 + ["adjoint"] * 3
 
 
 @pytest.mark.parametrize("big", [(8, 8), (4, 6, 4)])
