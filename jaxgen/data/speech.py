@@ -152,12 +152,12 @@ def segments(
         for start in range(0, max(1, len(wave) - length // 2), step):
             part = wave[start : start + length]
             if (start == 0 or 2 * len(part) >= length) and np.abs(part).max() >= least:
-                cut.append(np.pad(part, (0, length - len(part))))
+                cut.append(np.rint(np.pad(part, (0, length - len(part))) * 32767).astype(np.int16))
             if start + length >= len(wave):
                 break
     if not cut:
         raise UserError(f"{data} has no sound for segments of {length} samples; take shorter ones.")
-    return {"wave": np.rint(np.stack(cut) * 32767).astype(np.int16)}
+    return {"wave": np.stack(cut)}
 
 
 def _normal(wave: np.ndarray, rate: int) -> np.ndarray:

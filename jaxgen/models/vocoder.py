@@ -25,6 +25,10 @@ REACH = 8.0
 UPDATES = 8
 """By which its magnitudes are brought back to those that have the mel amplitudes given. Without the network, and with
 16 of Griffin-Lim's iterations, PESQ is 2.30 without an update, 2.92 with 4, 3.03 with 8, 3.12 with 100."""
+ROUNDS, UPDATES_AFTER = 2, 2
+"""Of `nearer`, after the network, and its updates. Frames overlap, so a waveform has not quite the magnitudes that it
+was made of: after 500 steps mel-cepstral distortion is .82 dB without rounds, .66 with two, Griffin-Lim's .77."""
+QUIET = 1e-6  # a magnitude beyond hearing
 
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
@@ -76,8 +80,21 @@ class Generator(nn.Module):
             h = Block(self.dtype)(h)
         start = nn.initializers.zeros if self.iterations else nn.initializers.lecun_normal()
         turn = Dense(bins, dtype=self.dtype, kernel_init=start)(leaky_relu(h)).astype(jnp.float32)
-        spectrum = size * phase * jax.lax.complex(jnp.cos(turn), jnp.sin(turn))
-        return self.mel.istft(spectrum, samples)
+        wave = self.mel.istft(size * phase * jax.lax.complex(jnp.cos(turn), jnp.sin(turn)), samples)
+        for _ in range(ROUNDS):
+            wave = nearer(wave, x, self.mel)
+        return wave
+
+
+def nearer(wave: Array, x: Array, mel: Mel) -> Array:
+    """wave [B, F hop] -> the same with mel amplitudes nearer to those of x [B, F, bands].
+
+    A step of Griffin-Lim's towards magnitudes that have them, of all such those nearest to the waveform's own.
+    """
+    spectrum = mel.stft(wave)
+    # The root of a sum that is never 0, whose derivative is finite in silence.
+    size = jnp.sqrt(spectrum.real**2 + spectrum.imag**2 + QUIET**2)
+    return mel.istft(spectrum * (magnitudes(x, mel, size, UPDATES_AFTER) / size), wave.shape[1])
 
 
 class PeriodCritic(nn.Module):

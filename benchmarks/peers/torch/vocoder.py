@@ -28,7 +28,7 @@ Tensors = Sequence[Tensor]
 FLOOR, CEILING, QUIET, LEAST = -4.0, 0.5, 1e-5, 1e-3
 SILENCE = 1e-3
 MOMENTUM, SILENT, TINY, GOLDEN = 0.99, -1 + 1e-5, 1e-8, 0.5 * (5**0.5 - 1)
-REACH, UPDATES = 8.0, 8
+REACH, UPDATES, ROUNDS, UPDATES_AFTER, UNHEARD = 8.0, 8, 2, 2, 1e-6
 """Of `jaxgen.speech`'s `mel`, `compare` and `griffin_lim`, and of `jaxgen.models.vocoder`."""
 
 
@@ -80,14 +80,23 @@ class Mel(Spectra):
         amplitude = (self.squared(wave) + QUIET**2).sqrt() @ self._filters
         return (amplitude.clamp(min=10**FLOOR).log10() - FLOOR) * (2 / (CEILING - FLOOR)) - 1
 
-    def magnitudes(self, x: Tensor, moved: Tensor) -> Tensor:
-        """From even ones, multiplied by exp(moved), to those with the mel amplitudes, by multiplicative updates."""
+    def even(self, x: Tensor) -> Tensor:
+        """Magnitudes that are even within each band."""
+        return 10 ** (FLOOR + (x + 1) * ((CEILING - FLOOR) / 2)) @ self._shares
+
+    def magnitudes(self, x: Tensor, size: Tensor, updates: int) -> Tensor:
+        """From `size` to those with the mel amplitudes, by multiplicative updates."""
         amplitude = 10 ** (FLOOR + (x + 1) * ((CEILING - FLOOR) / 2))
-        size = (amplitude @ self._shares) * moved.clamp(-REACH, REACH).exp()
         wanted = torch.where(x > SILENT, amplitude, 0) @ self._filters.T
-        for _ in range(UPDATES):
+        for _ in range(updates):
             size = size * wanted / (size @ self._gram + TINY)
         return size
+
+    def nearer(self, wave: Tensor, x: Tensor) -> Tensor:
+        """[B, F hop], its mel amplitudes nearer to those of x."""
+        spectrum = self.of(wave)
+        size = (spectrum.real.square() + spectrum.imag.square() + UNHEARD**2).sqrt()
+        return self.back(spectrum * (self.magnitudes(x, size, UPDATES_AFTER) / size))
 
     @torch.no_grad()
     def phases(self, size: Tensor, start: Tensor, iterations: int) -> Tensor:
@@ -150,7 +159,8 @@ class Generator(nn.Module):
     def forward(self, x):
         moved, *beside, turn = (getattr(self, name) for name in self._dense)
         h = through(self, self._first, self.Conv_0(self._rows(x)))
-        size = self._mel.magnitudes(x, _frames(moved(leaky_relu(h))))
+        start = self._mel.even(x) * _frames(moved(leaky_relu(h))).clamp(-REACH, REACH).exp()
+        size = self._mel.magnitudes(x, start, UPDATES)
         phase = None
         if beside:
             phase = self._mel.phases(size, self._onward, self._iterations)
@@ -158,7 +168,10 @@ class Generator(nn.Module):
             h = h + beside[0](self._rows(torch.cat([steady.real, steady.imag], 2)))
         angle = _frames(turn(leaky_relu(through(self, self._second, h))))
         spectrum = torch.complex(size * angle.cos(), size * angle.sin())
-        return self._mel.back(spectrum if phase is None else spectrum * phase)
+        wave = self._mel.back(spectrum if phase is None else spectrum * phase)
+        for _ in range(ROUNDS):
+            wave = self._mel.nearer(wave, x)
+        return wave
 
     def _rows(self, x: Tensor) -> Tensor:
         """[B, F, C] -> [B, C, 1, F]."""
