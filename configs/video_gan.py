@@ -1,4 +1,4 @@
-"""Clips of one moving digit, 12 frames of 32x32 (real MNIST digits by the rule of Moving MNIST).
+"""Clips of one moving digit, 8 frames of 32x32 (real MNIST digits by the rule of Moving MNIST).
 
 jaxgen train configs/video_gan.py
 """
@@ -9,17 +9,17 @@ from jaxgen.config import Adam, Adversarial, Clip, Config, Loop
 def get_config() -> Config:
     return Config(
         domain="video/clips",
-        model=Clip(content=32, motion=8, moves="place", patch=2),
+        model=Clip(content=32, motion=8, moves="place", clip=(192, 96, 48), patch=2),
         game=Adversarial(
-            gen=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=2100),
-            disc=Adam(lr=5e-4, b1=0.0, b2=0.99, decay=2100),
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2650),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2650),
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,
             ema_decay=0.995,
         ),
         data="moving_digits",
-        shape=(12, 32, 32, 1),
+        shape=(8, 32, 32, 1),
         batch=32,
-        loop=Loop(steps=2000, sample_every=500, save_every=500),
+        loop=Loop(steps=2500, sample_every=500, save_every=500),
     )

@@ -55,7 +55,7 @@ CASES = (
     Case("frame_prediction", config_named("frame_prediction")[1], check_rate=0.0001),
     Case("speech_gan", config_named("speech_gan")[1]),
     Case("speech_gan_waves", SPEECH_GAN_WAVES),
-    Case("vocoder", config_named("vocoder")[1], check_rate=0.0001),
+    Case("vocoder", config_named("vocoder")[1], check_rate=0.01),
     Case("music_slices", config_named("music_vae_jsb")[1]),
     Case("music_passages", config_named("music_vae")[1]),
     Case("text_mle", NUMBERS, check_rate=10.0),

@@ -59,15 +59,14 @@ def networks(cfg: Config, axis_name: str | None):
     if shape[1] % (2 * model.patch) or shape[2] % (2 * model.patch):
         raise UserError(f"--model.patch {model.patch} needs sides that are multiples of {2 * model.patch}: {shape}.")
     placed, dtype = model.moves == "place", "bfloat16" if cfg.precision == "bf16" else None
-    seen = (shape[1] // model.patch, shape[2] // model.patch, shape[3])
-    check_halvings(seen, len(model.disc) - 1, least=2)
     # A thing has half the sides of a frame, and twice as many places for its pixels.
-    patch = model.patch // 2 if placed and model.patch % 2 == 0 else model.patch
-    whole = 2 if placed else 1
+    whole, patch = (2, max(1, model.patch // 2)) if placed else (1, model.patch)
+    if (shape[1] // whole) % patch or (shape[2] // whole) % patch:
+        raise UserError(f"--model.patch {model.patch} does not divide what is drawn of {shape}; choose 1, 2 or 4.")
     drawn = (shape[1] // whole // patch, shape[2] // whole // patch, shape[3])
-    check_halvings(drawn, len(model.gen) - 1, least=2)
+    check_halvings(drawn, max(len(model.gen), len(model.disc)) - 1, least=2)
     gen = video.Generator(shape, model.content, model.motion, model.hidden, model.gen, placed, patch=patch, dtype=dtype)
-    return gen, video.Critics(model.disc, model.clip, model.frames, model.patch, axis_name, dtype)
+    return gen, video.Critics(model.disc, model.clip, model.frames, model.patch, placed, axis_name, dtype)
 
 
 def load(cfg: Config, split: Split) -> Raw:

@@ -19,6 +19,8 @@ from jaxgen.models.layers import Dense, leaky_relu
 from jaxgen.models.residual import space_to_depth
 from jaxgen.types import Array
 
+DARK = 1e-6  # brightness that all pixels have: the middle of a dark frame is its own
+
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
@@ -111,12 +113,36 @@ def _taps(place: Array, small: int, big: int) -> Array:
     return nn.relu(1 - jnp.abs(away))
 
 
+def followed(x: Array) -> Array:
+    """x [B, H, W, C] in [-1, 1] -> [B, H / 2, W / 2, C]: the part around the middle of what is brighter than -1.
+
+    Between pixels it is interpolated linearly, as DRAW reads; beyond the borders all is -1. Where the middle is, is not
+    differentiated.
+    """
+    light = (x + 1) / 2
+    seen = jax.lax.stop_gradient(light.mean(-1)) + DARK
+    sizes = x.shape[1:3]
+    total = seen.sum((1, 2))
+    places = []
+    for axis, big in enumerate(sizes):
+        middle = seen.sum(2 - axis) @ jnp.arange(big, dtype=seen.dtype) / total
+        places.append((middle - (big - 1) / 2) * (4 / big))  # in the units of `put`
+    rows, columns = (
+        _taps(place[:, None], big // 2, big)[:, 0].astype(x.dtype) for place, big in zip(places, sizes, strict=True)
+    )
+    flat = jnp.einsum("bih,bijc->bhjc", rows, light)
+    return 2 * jnp.einsum("bjw,bhjc->bhwc", columns, flat) - 1
+
+
 class FrameCritic(nn.Module):
     """x [B, T, H, W, C] -> logits [B, frames]: of as many frames of each clip, in training drawn anew each time (rng
-    stream `example`, by the clip's place in the global batch), else evenly spaced; where these are all, in order."""
+    stream `example`, by the clip's place in the global batch), else evenly spaced; where these are all, in order.
+
+    With `follow` it looks at `followed` frames, so that it need not know the same thing in all places."""
 
     widths: tuple[int, ...]
     frames: int = 1
+    follow: bool = False
     patch: int = 1
     axis_name: str | None = None
     dtype: Any = None
@@ -135,6 +161,7 @@ class FrameCritic(nn.Module):
         # A product with one-hot rows: the gradient of a gather is slow on CPU.
         picked = jnp.einsum("bft,bthwc->bfhwc", jax.nn.one_hot(chosen, total, dtype=x.dtype), x)
         flat = picked.reshape(len(x) * self.frames, *x.shape[2:])
+        flat = followed(flat) if self.follow else flat
         logits = residual.Critic(self.widths, patch=self.patch, dtype=self.dtype)(flat, train=train)
         return logits.reshape(len(x), self.frames)
 
@@ -161,16 +188,19 @@ class ClipCritic(nn.Module):
 
 
 class Critics(nn.Module):
-    """x [B, T, H, W, C] -> (logits of frames [B, frames], logits of clips [B])."""
+    """x [B, T, H, W, C] -> (logits of frames [B, frames], logits of clips [B]); `follow` as in `FrameCritic`, where half
+    of the sides in half the patch makes as many places."""
 
     disc: tuple[int, ...]
     clip: tuple[int, ...]
     frames: int = 1
     patch: int = 1
+    follow: bool = False
     axis_name: str | None = None
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
-        seen = FrameCritic(self.disc, self.frames, self.patch, self.axis_name, self.dtype)(x, train=train)
-        return seen, ClipCritic(self.clip, self.patch, self.dtype)(x, train=train)
+        patch = max(1, self.patch // 2) if self.follow else self.patch
+        critic = FrameCritic(self.disc, self.frames, self.follow, patch, self.axis_name, self.dtype)
+        return critic(x, train=train), ClipCritic(self.clip, self.patch, self.dtype)(x, train=train)

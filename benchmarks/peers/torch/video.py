@@ -19,6 +19,7 @@ from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.residual import leaky_relu, named
 
 Tensor = torch.Tensor
+DARK = 1e-6
 
 
 class Gates(nn.Module):
@@ -88,8 +89,7 @@ class Generator(nn.Module):
         size, patch, z_dim = shape[1:], model["patch"], model["content"] + model["hidden"]
         if self._placed:
             size, patch, z_dim = (height // 2, width // 2, channels), max(1, patch // 2), model["content"]
-            # Where along an axis pixel i of a frame lies from pixel j of the thing in its first place.
-            self._away = [(torch.arange(n)[:, None] - torch.arange(n // 2)).float().to(DEVICE) for n in (height, width)]
+            self._away = [_away(n) for n in (height, width)]
         picture = {"gen": model["gen"], "patch": patch, "z_dim": z_dim, "blocks": (1,), "norm": "none"}
         self.draw = residual.Generator(picture, size, 0, channels_last)
 
@@ -107,15 +107,20 @@ class Generator(nn.Module):
 
     def _put(self, thing: Tensor, places: Tensor) -> Tensor:
         """thing [B, C, h, w], places [B, T, 2] -> [B, C, T, H, W], by a product of matrices along each axis."""
-        rows, columns = (self._taps(places[..., i], self._away[i]) for i in (0, 1))
+        rows, columns = (_taps(places[..., i], self._away[i]) for i in (0, 1))
         tall = torch.matmul(rows.flatten(1, 2)[:, None], thing).unflatten(2, rows.shape[1:3])
         return torch.matmul(tall, columns.mT[:, None])
 
-    @staticmethod
-    def _taps(place: Tensor, away: Tensor) -> Tensor:
-        """place [B, T] -> [B, T, big, small]."""
-        first = (place + 1) * ((away.shape[0] - away.shape[1]) / 2)
-        return torch.relu(1 - (away - first[..., None, None]).abs())
+
+def _away(n: int) -> Tensor:
+    """[n, n / 2]: where along an axis pixel i of a frame lies from pixel j of the thing in its first place."""
+    return (torch.arange(n)[:, None] - torch.arange(n // 2)).float().to(DEVICE)
+
+
+def _taps(place: Tensor, away: Tensor) -> Tensor:
+    """place [...] -> [..., big, small]."""
+    first = (place + 1) * ((away.shape[0] - away.shape[1]) / 2)
+    return torch.relu(1 - (away - first[..., None, None]).abs())
 
 
 class FrameCritic(nn.Module):
@@ -123,9 +128,14 @@ class FrameCritic(nn.Module):
 
     def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
         super().__init__()
-        self._frames = model["frames"]
-        picture = {"disc": model["disc"], "patch": model["patch"], "blocks": (1,)}
-        self.Critic_0 = residual.Critic(picture, shape[1:], 0, False, channels_last)
+        self._frames, self._follow = model["frames"], model["moves"] == "place"
+        size, patch = shape[1:], model["patch"]
+        if self._follow:
+            size, patch = (shape[1] // 2, shape[2] // 2, shape[3]), max(1, patch // 2)
+            self._away = [_away(n) for n in shape[1:3]]
+            self._along = [torch.arange(n, dtype=torch.float32, device=DEVICE) for n in shape[1:3]]
+        picture = {"disc": model["disc"], "patch": patch, "blocks": (1,)}
+        self.Critic_0 = residual.Critic(picture, size, 0, False, channels_last)
 
     def forward(self, x):
         n, total = len(x), x.shape[2]
@@ -134,7 +144,17 @@ class FrameCritic(nn.Module):
             chosen = torch.rand(n, total, device=x.device).argsort(1)[:, : self._frames]
             chosen = chosen + total * torch.arange(n, device=x.device)[:, None]
             flat = flat.permute(0, 2, 3, 1)[chosen.flatten()].permute(0, 3, 1, 2)
-        return self.Critic_0(flat).view(n, self._frames)
+        return self.Critic_0(self._followed(flat) if self._follow else flat).view(n, self._frames)
+
+    def _followed(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H / 2, W / 2]: the part around the middle of what is bright."""
+        light = (x + 1) / 2
+        seen = light.detach().mean(1) + DARK
+        total, taps = seen.sum((1, 2)), []
+        for axis, (along, away) in enumerate(zip(self._along, self._away, strict=True)):
+            middle = seen.sum(2 - axis) @ along / total
+            taps.append(_taps((middle - (len(along) - 1) / 2) * (4 / len(along)), away))
+        return 2 * torch.matmul(torch.matmul(taps[0].mT[:, None], light), taps[1][:, None]) - 1
 
 
 class FromClip(nn.Linear):
