@@ -15,8 +15,8 @@ def get_config() -> Config:
         model=Spectrogram(z_dim=64, gen=(160, 80, 48), disc=(160, 80, 48), patch=2, norm="batch"),
         game=Adversarial(
             loss="relativistic",
-            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3200),
-            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=3200),
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2350),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2350),
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,
@@ -25,5 +25,5 @@ def get_config() -> Config:
         data="recordings.zip",
         shape=(80, 40, 1),
         batch=32,
-        loop=Loop(steps=3000, sample_every=1000, save_every=1000),
+        loop=Loop(steps=2200, sample_every=550, save_every=550),
     )

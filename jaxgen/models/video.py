@@ -188,8 +188,9 @@ class ClipCritic(nn.Module):
 
 
 class Critics(nn.Module):
-    """x [B, T, H, W, C] -> (logits of frames [B, frames], logits of clips [B]); `follow` as in `FrameCritic`, where half
-    of the sides in half the patch makes as many places."""
+    """x [B, T, H, W, C] -> (logits of frames [B, frames], logits of clips [B]).
+
+    `follow` is `FrameCritic`'s: half of the sides in half of the patch makes as many places."""
 
     disc: tuple[int, ...]
     clip: tuple[int, ...]
