@@ -40,6 +40,7 @@ def changed(config, shape=None, game=None, **model):
         (changed(CLIPS, shape=(4, 16, 16, 2)), "1 channel for grey or 3 for colour"),
         (changed(CLIPS, frames=5), r"--model\.frames must be 1 to 4, the frames of a clip, not 5"),
         (changed(CLIPS, frames=0), r"--model\.frames must be 1 to 4"),
+        (changed(CLIPS, shape=(4, 30, 30, 1), moves="place", patch=5), "does not divide what is drawn"),
         (changed(CLIPS, shape=(4, 16, 18, 1)), r"--model\.patch 2 needs sides that are multiples of 4: \(4, 16, 18"),
         (changed(CLIPS, disc=(4, 4, 4, 4)), "8x8 are too small to be halved 3 times"),
         (changed(CLIPS, gen=(4, 4, 4, 4)), "8x8 are too small to be halved 3 times"),
@@ -62,17 +63,17 @@ def test_configs_that_do_not_fit_are_refused(config, message):
 def test_networks_have_the_configs_sizes():
     gen, critics = DOMAINS["clips"].networks(changed(CLIPS, moves="place", frames=3, patch=4), "data")
     assert gen == models.Generator((T, SIDE, SIDE, 1), 4, 2, 3, (4, 4), True, patch=2)
-    assert critics == models.Critics((5, 4), (6, 4), 3, 4, "data")
+    assert critics == models.Critics((5, 4), (6, 4), 3, 4, True, "data")
     assert gen.z_dim == 4 + 2 + 2 * T
     gen, critics = DOMAINS["clips"].networks(dataclasses.replace(CLIPS, precision="bf16"), None)
     assert gen == models.Generator((T, SIDE, SIDE, 1), 4, 2, 3, (4, 4), False, patch=2, dtype="bfloat16")
-    assert critics == models.Critics((5, 4), (6, 4), 2, 2, None, "bfloat16")
+    assert critics == models.Critics((5, 4), (6, 4), 2, 2, False, None, "bfloat16")
     gen, critic = DOMAINS["prediction"].networks(FRAMES, "data")
     assert gen == unet.UNet(3, (6, 4), (1,), 2, 1, True, False)
     assert critic == unet.PatchCritic((5, 4), (1,), 2)
 
 
-@pytest.mark.parametrize(("patch", "drawn"), [(1, 1), (2, 1), (3, 3), (4, 2)])
+@pytest.mark.parametrize(("patch", "drawn"), [(1, 1), (2, 1), (3, 1), (4, 2)])
 def test_what_is_placed_is_drawn_at_half_the_size(patch, drawn):
     """And its pixels are parted so that they can be."""
     config = changed(CLIPS, shape=(T, 8 * patch, 8 * patch, 1), moves="place", patch=patch)

@@ -228,3 +228,38 @@ def test_the_penalty_of_both_critics_has_a_finite_gradient():
     slope = (both(ends[0])[0] - both(ends[1])[0]) / (2 * step)
     along = sum(jnp.vdot(g, p) for g, p in zip(*map(jax.tree.leaves, (grads, variables["params"])), strict=True))
     np.testing.assert_allclose(along, slope, rtol=0.05)
+
+
+def test_what_moves_is_followed():
+    """Wherever a thing is within the frame, between pixels too, the same is seen."""
+    thing = np.zeros((1, 8, 8, 2), np.float32)
+    thing[:, 2:6, 1:7] = RNG.uniform(0.2, 1, (1, 4, 6, 2))
+    places = jnp.asarray([[[0.0, 0.0], [0.25, -0.5], [-1.0, 1.0], [0.1, 0.07]]])
+    frames = 2 * video.put(jnp.asarray(thing), places, (16, 16))[0] - 1
+    seen = video.followed(frames)
+    assert seen.shape == (4, 8, 8, 2)
+    np.testing.assert_allclose(seen[1], seen[0], atol=1e-3)
+    np.testing.assert_allclose(seen[2], seen[0], atol=1e-3)
+    assert np.abs(seen[3] - seen[0]).mean() < 0.15  # blurred by being between pixels
+    np.testing.assert_allclose((seen + 1).sum((1, 2)), (frames + 1).sum((1, 2)), rtol=1e-4)  # all of it is seen
+
+
+def test_a_dark_frame_and_the_borders():
+    dark = -jnp.ones((1, 8, 8, 1))
+    np.testing.assert_allclose(video.followed(dark), -np.ones((1, 4, 4, 1)), atol=1e-6)
+    corner = dark.at[0, 0, 0].set(1.0)
+    seen = np.asarray(video.followed(corner))
+    assert seen.sum() == pytest.approx(2 - 16, abs=1e-3)  # the pixel, in the middle, and -1 around it
+    slope = jax.grad(lambda x: video.followed(x).sum())(dark)
+    assert np.isfinite(slope).all()
+
+
+def test_a_critic_that_follows_does_not_care_where():
+    frames = np.zeros((1, 1, 8, 8, 1), np.float32) - 1
+    moved = frames.copy()
+    blob = RNG.uniform(0, 1, (2, 2, 1))
+    frames[0, 0, 3:5, 3:5], moved[0, 0, 1:3, 4:6] = blob, blob
+    module = video.FrameCritic((6, 4), 1, follow=True)
+    params = drawn(module, frames)
+    logits = [module.apply(params, x, train=False) for x in (frames, moved)]
+    np.testing.assert_allclose(*logits, atol=1e-5)
