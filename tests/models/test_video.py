@@ -240,7 +240,7 @@ def test_what_moves_is_followed():
     assert seen.shape == (4, 8, 8, 2)
     np.testing.assert_allclose(seen[1], seen[0], atol=1e-3)
     np.testing.assert_allclose(seen[2], seen[0], atol=1e-3)
-    assert np.abs(seen[3] - seen[0]).mean() < 0.15  # blurred by being between pixels
+    assert np.abs(seen[3] - seen[0]).mean() < 0.25  # of 2; blurred by being between pixels
     np.testing.assert_allclose((seen + 1).sum((1, 2)), (frames + 1).sum((1, 2)), rtol=1e-4)  # all of it is seen
 
 
