@@ -156,7 +156,8 @@ def _paired(config: Config, gen: nn.Module, disc: nn.Module) -> translate.Paired
         z_map=True,
         augment=augmentation(rules.augment) if rules.augment else None,
         augment_p=rules.augment_p,
-        **{"degrade": degradation(rules.degrade) if rules.degrade else None} | domain(config).rules(config),
+        **({"degrade": degradation(rules.degrade)} if rules.degrade else {}),
+        **domain(config).rules(config),
         **_against_critic(config),
     )
 

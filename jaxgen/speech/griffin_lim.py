@@ -58,7 +58,7 @@ def advance(frames: int, mel: Mel) -> Array:
     the phases are a square law's, so that they do not add up to pulses (Schroeder 1970)."""
     k = np.arange(mel.bins)
     turns = (k[None] * mel.hop * np.arange(frames)[:, None] % mel.window) / mel.window + k**2 * _GOLDEN % 1
-    return np.exp(2j * np.pi * turns).astype(np.complex64)
+    return jnp.asarray(np.exp(2j * np.pi * turns).astype(np.complex64))
 
 
 def magnitudes(log_mel: Array, mel: Mel, start: Array | None = None, updates: int = _UPDATES) -> Array:
