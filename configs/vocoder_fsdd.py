@@ -13,13 +13,13 @@ def get_config() -> Config:
         model=Vocoder(width=128, blocks=4),
         game=Paired(
             loss="least_squares",
-            gen=Adam(lr=1e-3, b1=0.8, b2=0.99, decay=1250),
-            disc=Adam(lr=1e-3, b1=0.8, b2=0.99, decay=1250),
+            gen=Adam(lr=1e-3, b1=0.8, b2=0.99, decay=840),
+            disc=Adam(lr=1e-3, b1=0.8, b2=0.99, decay=840),
             l1=100.0,
             matching=2.0,
         ),
         data="recordings.zip",
         shape=(4096,),
         batch=16,
-        loop=Loop(steps=1200, sample_every=400, save_every=400),
+        loop=Loop(steps=800, sample_every=400, save_every=400),
     )
