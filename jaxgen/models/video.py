@@ -22,22 +22,26 @@ from jaxgen.types import Array
 DARK = 1e-6  # brightness that all pixels have: the middle of a dark frame is its own
 
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+_small = nn.initializers.variance_scaling(0.04, "fan_in", "normal")  # of speeds: a tenth of the way in a frame
 
 
 class Mover(nn.Module):
-    """One frame on: ((h [B, hidden], place [B, 2]), noise [B, M]) -> ((h, place), (h, place)).
+    """One frame on: ((h [B, hidden], place [B, 2], speed [B, 2]), noise [B, M]) -> ((h, place, speed), (h, place)).
 
-    The place is where the last step went, in units of half the way from border to border, the middle 0.
+    The place is in units of half the way from border to border, the middle 0; the speed is how far it goes in a frame.
+    What the recurrent core says is how the speed changes: without a reason, things go on as they went.
     """
 
     hidden: int
 
     @nn.compact
-    def __call__(self, carry: tuple[Array, Array], noise: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        h, place = carry
-        h, _ = nn.GRUCell(self.hidden)(h, jnp.concatenate([noise, place], axis=-1))
-        step = nn.Dense(2, kernel_init=nn.initializers.variance_scaling(0.1, "fan_in", "normal"))(h)
-        return (h, place + step), (h, place + step)
+    def __call__(
+        self, carry: tuple[Array, Array, Array], noise: Array
+    ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
+        h, place, speed = carry
+        h, _ = nn.GRUCell(self.hidden)(h, jnp.concatenate([noise, place, speed], axis=-1))
+        speed = speed + nn.Dense(2, kernel_init=_small)(h)
+        return (h, place + speed, speed), (h, place + speed)
 
 
 class Motion(nn.Module):
@@ -48,9 +52,9 @@ class Motion(nn.Module):
     @nn.compact
     def __call__(self, start: Array, noise: Array) -> tuple[Array, Array]:
         h = nn.tanh(nn.Dense(self.hidden)(start))
-        first = nn.Dense(2)(start)
+        place, speed = nn.Dense(2)(start), nn.Dense(2, kernel_init=_small)(start)
         run = nn.scan(Mover, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1, unroll=4)
-        return run(self.hidden)((h, first), noise)[1]
+        return run(self.hidden)((h, place, speed), noise)[1]
 
 
 class Generator(nn.Module):

@@ -42,23 +42,24 @@ class Gates(nn.Module):
 
 
 class Mover(nn.Module):
-    """(h [B, hidden], place [B, 2]), noise [B, T, M] -> (codes [B, T, hidden], places [B, T, 2])."""
+    """(h [B, hidden], place [B, 2], speed [B, 2]), noise [B, T, M] -> (codes [B, T, hidden], places [B, T, 2])."""
 
     def __init__(self, motion: int, hidden: int):
         super().__init__()
-        self.GRUCell_0, self.Dense_0, self._hidden = Gates(motion + 2, hidden), nn.Linear(hidden, 2), hidden
+        self.GRUCell_0, self.Dense_0, self._hidden = Gates(motion + 4, hidden), nn.Linear(hidden, 2), hidden
 
-    def forward(self, h, place, noise):
+    def forward(self, h, place, speed, noise):
         of_input, bias, of_state = self.GRUCell_0.weights()
-        of_noise, of_place = of_input.split([noise.shape[2], 2], 1)
-        of_place, of_state, last = of_place.T, of_state.T, self.GRUCell_0.hn.bias
+        of_noise, of_rest = of_input.split([noise.shape[2], 4], 1)
+        of_rest, of_state, last = of_rest.T, of_state.T, self.GRUCell_0.hn.bias
         codes, places, two = [], [], 2 * self._hidden
         for known in F.linear(noise, of_noise, bias).unbind(1):
-            given, own = torch.addmm(known, place, of_place), h @ of_state
+            given, own = torch.addmm(known, torch.cat([place, speed], 1), of_rest), h @ of_state
             reset, keep = torch.sigmoid(given[:, :two] + own[:, :two]).chunk(2, 1)
             new = torch.tanh(torch.addcmul(given[:, two:], reset, own[:, two:] + last))
             h = torch.lerp(new, h, keep)
-            place = place + self.Dense_0(h)
+            speed = speed + self.Dense_0(h)
+            place = place + speed
             codes.append(h)
             places.append(place)
         return torch.stack(codes, 1), torch.stack(places, 1)
@@ -69,11 +70,11 @@ class Motion(nn.Module):
 
     def __init__(self, motion: int, hidden: int):
         super().__init__()
-        self.Dense_0, self.Dense_1 = nn.Linear(motion, hidden), nn.Linear(motion, 2)
+        self.Dense_0, self.Dense_1, self.Dense_2 = nn.Linear(motion, hidden), nn.Linear(motion, 2), nn.Linear(motion, 2)
         self.ScanMover_0 = Mover(motion, hidden)
 
     def forward(self, start, noise):
-        return self.ScanMover_0(torch.tanh(self.Dense_0(start)), self.Dense_1(start), noise)
+        return self.ScanMover_0(torch.tanh(self.Dense_0(start)), self.Dense_1(start), self.Dense_2(start), noise)
 
 
 class Generator(nn.Module):
