@@ -128,7 +128,7 @@ def data_in(folder):
         midi.write(file, from_pitches([[48 + place, 55 + place, 64 + (place + t) % 5] for t in range(80)]), grid=4)
     (folder / "films").mkdir()
     frames = [Image.fromarray(np.roll(photo, 2 * t, axis=1)).convert("L") for t in range(12)]
-    for name in ("my.gif", *(f"films/{i}.gif" for i in range(20))):
+    for name in ("my.gif", *(f"films/{i}.gif" for i in range(60))):
         frames[0].save(folder / name, save_all=True, append_images=frames[1:])
     (folder / "my.wav").write_bytes(pcm.to_wav(0.5 * np.sin(np.arange(9000) / 7), 16000))
     small_clips = ["--data", "films", "--model.gen", "8", "8", "--model.disc", "8", "8", "--batch", "4"]
