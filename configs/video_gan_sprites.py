@@ -1,6 +1,8 @@
 """Characters that walk, cast spells and slash, 8 frames of 32x32 (Liberated Pixel Cup sprites).
 
 jaxgen train configs/video_gan_sprites.py --data path/to/lpc-sprite-layers.zip
+
+11 minutes on one shared core of an EPYC, and not enough: the gate is missed by far (clip Fréchet distance 132, asked 10).
 """
 
 from jaxgen.config import Adam, Adversarial, Clip, Config, Loop
