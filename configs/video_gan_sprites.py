@@ -2,7 +2,7 @@
 
 jaxgen train configs/video_gan_sprites.py --data path/to/lpc-sprite-layers.zip
 
-11 minutes on one shared core of an EPYC, and not enough: the gate is missed by far (clip Fréchet distance 132, asked 10).
+11 minutes on one shared core of an EPYC, not enough: the gate is missed by far (clip Fréchet distance 132, asked 10).
 """
 
 from jaxgen.config import Adam, Adversarial, Clip, Config, Loop
