@@ -19,7 +19,8 @@ from jaxgen.models.layers import Dense, leaky_relu
 from jaxgen.models.residual import space_to_depth
 from jaxgen.types import Array
 
-FINER = 8  # times: steps are as much smaller than the way
+FINER = 4  # times: steps are as much smaller than the way
+DIM = 1e-3  # brightness that all pixels have where the way is differentiated: of a dark frame its slope would be steep
 DARK = 1e-6  # brightness that all pixels have: the middle of a dark frame is its own
 
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -30,7 +31,7 @@ class Mover(nn.Module):
     """One frame on: ((h [B, hidden], place [B, 2], speed [B, 2]), noise [B, M]) -> ((h, place, speed), (h, place)).
 
     The place is in units of half the way from border to border, the middle 0; the speed is how far it goes in a frame.
-    What the recurrent core says is how the speed changes: without a reason, things go on as they went.
+    What the recurrent core says is how the speed changes: without a reason, things go on as they went, up to a border.
     """
 
     hidden: int
@@ -42,7 +43,13 @@ class Mover(nn.Module):
         h, place, speed = carry
         h, _ = nn.GRUCell(self.hidden)(h, jnp.concatenate([noise, place, speed], axis=-1))
         speed = speed + nn.Dense(2, kernel_init=_small)(h)
-        return (h, place + speed, speed), (h, place + speed)
+        place = within(place + speed)
+        return (h, place, speed), (h, place)
+
+
+def within(place: Array) -> Array:
+    """No further than the borders. The gradient takes no notice of it: what is beyond has a way back."""
+    return place + jax.lax.stop_gradient(jnp.clip(place, -1, 1) - place)
 
 
 class Motion(nn.Module):
@@ -131,10 +138,10 @@ def followed(x: Array) -> Array:
     return 2 * jnp.einsum("bjw,bhjc->bhwc", columns, flat) - 1
 
 
-def middle(x: Array) -> Array:
+def middle(x: Array, dark: float = DARK) -> Array:
     """x [B, H, W, C] in [-1, 1] -> [B, 2]: where the middle is of what is brighter than -1, in the units of `put` for a
-    thing of half the sides."""
-    seen = (x.mean(-1) + 1) / 2 + DARK
+    thing of half the sides. `dark` is a brightness that all pixels have beside their own."""
+    seen = (x.mean(-1) + 1) / 2 + dark
     out = []
     for axis, n in enumerate(x.shape[1:3]):
         where = (jnp.arange(n) - (n - 1) / 2) * (4 / n)
@@ -196,7 +203,7 @@ class ClipCritic(nn.Module):
             h = leaky_relu(Conv(width, (4, 4, 4), (2, 2, 2), dtype=self.dtype, kernel_init=_he)(h))
         h = h.reshape(len(x), -1)
         if self.follow:
-            way = middle(x.reshape(-1, *x.shape[2:])).reshape(len(x), frames, 2)
+            way = middle(x.reshape(-1, *x.shape[2:]), DIM).reshape(len(x), frames, 2)
             steps = jnp.diff(way, axis=1)
             path = [a.reshape(len(x), -1) for a in (way, FINER * steps, FINER * jnp.diff(steps, axis=1))]
             t = jnp.concatenate(path, axis=-1)

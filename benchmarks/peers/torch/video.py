@@ -19,7 +19,7 @@ from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.residual import leaky_relu, named
 
 Tensor = torch.Tensor
-DARK, FINER = 1e-6, 8
+DARK, DIM, FINER = 1e-6, 1e-3, 4
 
 
 class Gates(nn.Module):
@@ -60,6 +60,7 @@ class Mover(nn.Module):
             h = torch.lerp(new, h, keep)
             speed = speed + self.Dense_0(h)
             place = place + speed
+            place = place + (place.clamp(-1, 1) - place).detach()
             codes.append(h)
             places.append(place)
         return torch.stack(codes, 1), torch.stack(places, 1)
@@ -134,7 +135,7 @@ class FrameCritic(nn.Module):
         if self._follow:
             size, patch = (shape[1] // 2, shape[2] // 2, shape[3]), max(1, patch // 2)
             self._away = [_away(n) for n in shape[1:3]]
-            self._middle = Middle(shape)
+            self._middle = Middle(shape, DARK)
         picture = {"disc": model["disc"], "patch": patch, "blocks": (1,)}
         self.Critic_0 = residual.Critic(picture, size, 0, False, channels_last)
 
@@ -157,11 +158,12 @@ class FrameCritic(nn.Module):
 class Middle:
     """[N, C, H, W] -> [N, 2]: where the middle is of what is bright."""
 
-    def __init__(self, shape: Sequence[int]):
+    def __init__(self, shape: Sequence[int], dark: float):
+        self._dark = dark
         self._where = [((torch.arange(n) - (n - 1) / 2) * (4 / n)).to(DEVICE) for n in shape[1:3]]
 
     def __call__(self, x: Tensor) -> Tensor:
-        seen = (x.mean(1) + 1) / 2 + DARK
+        seen = (x.mean(1) + 1) / 2 + self._dark
         total = seen.sum((1, 2))
         return torch.stack([seen.sum(2 - i) @ where / total for i, where in enumerate(self._where)], 1)
 
@@ -210,7 +212,7 @@ class ClipCritic(nn.Module):
             size, before = [-(-n // 2) for n in size], width
         self._stack, self._middle = named(self, stack), None
         if model["moves"] == "place":
-            self._middle, width, steps = Middle(shape), model["clip"][0], 2 * (3 * shape[0] - 3)
+            self._middle, width, steps = Middle(shape, DIM), model["clip"][0], 2 * (3 * shape[0] - 3)
             self.Dense_0, self.Dense_1 = nn.Linear(steps, width), nn.Linear(width, width)
             self.Dense_2 = FromClip((*size, before), 1, channels_last, beside=width)
         else:
