@@ -11,8 +11,8 @@ def get_config() -> Config:
         domain="video/clips",
         model=Clip(content=32, motion=8, moves="place", clip=(192, 96, 48), patch=2),
         game=Adversarial(
-            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2100),
-            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=2100),
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4200),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4200),
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,
@@ -21,5 +21,5 @@ def get_config() -> Config:
         data="moving_digits",
         shape=(8, 32, 32, 1),
         batch=32,
-        loop=Loop(steps=2000, sample_every=500, save_every=500),
+        loop=Loop(steps=4000, sample_every=1000, save_every=1000),
     )

@@ -19,8 +19,6 @@ from jaxgen.models.layers import Dense, leaky_relu
 from jaxgen.models.residual import space_to_depth
 from jaxgen.types import Array
 
-FINER = 4  # times: steps are as much smaller than the way
-DIM = 1e-3  # brightness that all pixels have where the way is differentiated: of a dark frame its slope would be steep
 DARK = 1e-6  # brightness that all pixels have: the middle of a dark frame is its own
 
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -31,7 +29,7 @@ class Mover(nn.Module):
     """One frame on: ((h [B, hidden], place [B, 2], speed [B, 2]), noise [B, M]) -> ((h, place, speed), (h, place)).
 
     The place is in units of half the way from border to border, the middle 0; the speed is how far it goes in a frame.
-    What the recurrent core says is how the speed changes: without a reason, things go on as they went, up to a border.
+    What the recurrent core says is how the speed changes: without a reason, things go on as they went.
     """
 
     hidden: int
@@ -43,13 +41,7 @@ class Mover(nn.Module):
         h, place, speed = carry
         h, _ = nn.GRUCell(self.hidden)(h, jnp.concatenate([noise, place, speed], axis=-1))
         speed = speed + nn.Dense(2, kernel_init=_small)(h)
-        place = within(place + speed)
-        return (h, place, speed), (h, place)
-
-
-def within(place: Array) -> Array:
-    """No further than the borders. The gradient takes no notice of it: what is beyond has a way back."""
-    return place + jax.lax.stop_gradient(jnp.clip(place, -1, 1) - place)
+        return (h, place + speed, speed), (h, place + speed)
 
 
 class Motion(nn.Module):
@@ -131,22 +123,19 @@ def followed(x: Array) -> Array:
     Between pixels it is interpolated linearly, as DRAW reads; beyond the borders all is -1. Where the middle is, is not
     differentiated.
     """
-    light, sizes = (x + 1) / 2, x.shape[1:3]
-    place = jax.lax.stop_gradient(middle(x))
-    rows, columns = (_taps(place[:, None, i], n // 2, n)[:, 0].astype(x.dtype) for i, n in enumerate(sizes))
+    light = (x + 1) / 2
+    seen = jax.lax.stop_gradient(light.mean(-1)) + DARK
+    sizes = x.shape[1:3]
+    total = seen.sum((1, 2))
+    places = []
+    for axis, big in enumerate(sizes):
+        middle = seen.sum(2 - axis) @ jnp.arange(big, dtype=seen.dtype) / total
+        places.append((middle - (big - 1) / 2) * (4 / big))  # in the units of `put`
+    rows, columns = (
+        _taps(place[:, None], big // 2, big)[:, 0].astype(x.dtype) for place, big in zip(places, sizes, strict=True)
+    )
     flat = jnp.einsum("bih,bijc->bhjc", rows, light)
     return 2 * jnp.einsum("bjw,bhjc->bhwc", columns, flat) - 1
-
-
-def middle(x: Array, dark: float = DARK) -> Array:
-    """x [B, H, W, C] in [-1, 1] -> [B, 2]: where the middle is of what is brighter than -1, in the units of `put` for a
-    thing of half the sides. `dark` is a brightness that all pixels have beside their own."""
-    seen = (x.mean(-1) + 1) / 2 + dark
-    out = []
-    for axis, n in enumerate(x.shape[1:3]):
-        where = (jnp.arange(n) - (n - 1) / 2) * (4 / n)
-        out.append(seen.sum(2 - axis) @ where.astype(seen.dtype) / seen.sum((1, 2)))
-    return jnp.stack(out, axis=-1)
 
 
 class FrameCritic(nn.Module):
@@ -185,13 +174,11 @@ class ClipCritic(nn.Module):
     """x [B, T, H, W, C] -> logits [B], by convolutions over time and space, each of which halves all three.
 
     `widths` are the channels, the coarsest resolution first; `patch` x `patch` pixels of a frame are one place of the
-    finest. With `follow` it also sees the way of the `middle`, its steps, and how these change: of motion that is finer
-    than a pixel a frame convolutions learn little.
+    finest.
     """
 
     widths: tuple[int, ...]
     patch: int = 1
-    follow: bool = False
     dtype: Any = None
 
     @nn.compact
@@ -201,16 +188,7 @@ class ClipCritic(nn.Module):
         h = h.reshape(len(x), frames, *h.shape[1:])
         for width in reversed(self.widths):
             h = leaky_relu(Conv(width, (4, 4, 4), (2, 2, 2), dtype=self.dtype, kernel_init=_he)(h))
-        h = h.reshape(len(x), -1)
-        if self.follow:
-            way = middle(x.reshape(-1, *x.shape[2:]), DIM).reshape(len(x), frames, 2)
-            steps = jnp.diff(way, axis=1)
-            path = [a.reshape(len(x), -1) for a in (way, FINER * steps, FINER * jnp.diff(steps, axis=1))]
-            t = jnp.concatenate(path, axis=-1)
-            for _ in range(2):
-                t = leaky_relu(Dense(self.widths[0], dtype=self.dtype, kernel_init=_he)(t))
-            h = jnp.concatenate([h, t], axis=-1)
-        return Dense(1, dtype=self.dtype)(h)[:, 0].astype(jnp.float32)
+        return Dense(1, dtype=self.dtype)(h.reshape(len(x), -1))[:, 0].astype(jnp.float32)
 
 
 class Critics(nn.Module):
@@ -230,4 +208,4 @@ class Critics(nn.Module):
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
         patch = max(1, self.patch // 2) if self.follow else self.patch
         critic = FrameCritic(self.disc, self.frames, self.follow, patch, self.axis_name, self.dtype)
-        return critic(x, train=train), ClipCritic(self.clip, self.patch, self.follow, self.dtype)(x, train=train)
+        return critic(x, train=train), ClipCritic(self.clip, self.patch, self.dtype)(x, train=train)

@@ -120,13 +120,13 @@ def test_what_is_placed_is_one_thing_in_all_frames():
 def test_places_follow_from_the_noise_of_the_frames_before():
     module = GENERATORS["placed"]
     z = latents(module, 2)
-    z[:, 3:] *= 0.03  # within the frame
+    z[:, 3:] *= 0.3  # within the frame
     z[1] = z[0]
-    z[1, 3 + 2 + 2 * 2 :] += 0.1  # the noise from the third frame on
-    motion, given = video.Motion(module.hidden), module.parts(z)[1:]
-    _, places = jax.jit(motion.apply)(motion.init(jax.random.key(0), *given), *given)
+    z[1, 3 + 2 + 2 * 2 :] += 0.5  # the noise from the third frame on
+    variables = {"params": drawn(module, z)["params"]["Motion_0"]}
+    _, places = jax.jit(video.Motion(module.hidden).apply)(variables, *module.parts(z)[1:])
     np.testing.assert_array_equal(places[0, :2], places[1, :2])
-    assert (np.abs(places[0, 2:] - places[1, 2:]).max(1) > 1e-5).all()
+    assert (np.abs(places[0, 2:] - places[1, 2:]).max(1) > 1e-3).all()
 
 
 def test_what_is_not_placed_may_change_its_shape():
@@ -265,35 +265,3 @@ def test_a_critic_that_follows_does_not_care_where():
     params = drawn(module, frames)
     logits = [module.apply(params, x, train=False) for x in (frames, moved)]
     np.testing.assert_allclose(*logits, atol=1e-5)
-
-
-def test_no_further_than_the_borders_with_a_way_back():
-    place = jnp.asarray([-3.0, -1.0, 0.25, 1.0, 7.0])
-    np.testing.assert_allclose(video.within(place), [-1, -1, 0.25, 1, 1], atol=1e-6)
-    np.testing.assert_array_equal(jax.grad(lambda p: video.within(p).sum())(place), np.ones(5))
-    motion = video.Motion(4)
-    start, noise = 9 * RNG.normal(size=(16, 2)), 9 * RNG.normal(size=(16, 6, 2))
-    (_, places), _ = motion.init_with_output(jax.random.key(0), jnp.asarray(start), jnp.asarray(noise))
-    assert np.abs(places).max() == pytest.approx(1, abs=1e-5)
-    assert np.abs(places).min() < 0.9
-
-
-def test_the_middle_by_hand():
-    x = np.zeros((2, 4, 8, 1), np.float32) - 1
-    x[0, 3, 0], x[1, 1, 2], x[1, 1, 6] = 1, 0, 0
-    # Rows 0 to 3 are -1.5 to 1.5 from the middle, a unit is a quarter of 4; columns -3.5 to 3.5, a quarter of 8.
-    np.testing.assert_allclose(video.middle(x), [[1.5, -1.75], [-0.5, 0.25]], atol=1e-4)
-    np.testing.assert_allclose(video.middle(x, 1.0)[0], [1.5 / 33, -1.75 / 33], atol=1e-5)
-
-
-def test_a_critic_of_clips_that_follows_sees_the_way():
-    """A pixel that goes on steadily and one that jitters by less than the convolutions' patch: only the way differs."""
-    module = video.ClipCritic((6, 4), patch=2, follow=True)
-    variables = drawn(module, CLIPS)
-    assert variables["params"]["Dense_0"]["kernel"].shape == (2 * 4 + 2 * 3 + 2 * 2, 6)
-    logits = applied(module, variables, CLIPS)
-    variables["params"]["Dense_2"]["kernel"] = variables["params"]["Dense_2"]["kernel"].at[:-6].set(0)  # the way alone
-    alone = applied(module, variables, CLIPS)
-    turned = applied(module, variables, CLIPS[:, ::-1])
-    assert np.abs(logits - alone).max() > 1e-3
-    assert np.abs(alone - turned).max() > 1e-4

@@ -19,7 +19,7 @@ from benchmarks.peers.torch.device import DEVICE
 from benchmarks.peers.torch.residual import leaky_relu, named
 
 Tensor = torch.Tensor
-DARK, DIM, FINER = 1e-6, 1e-3, 4
+DARK = 1e-6
 
 
 class Gates(nn.Module):
@@ -60,7 +60,6 @@ class Mover(nn.Module):
             h = torch.lerp(new, h, keep)
             speed = speed + self.Dense_0(h)
             place = place + speed
-            place = place + (place.clamp(-1, 1) - place).detach()
             codes.append(h)
             places.append(place)
         return torch.stack(codes, 1), torch.stack(places, 1)
@@ -135,7 +134,7 @@ class FrameCritic(nn.Module):
         if self._follow:
             size, patch = (shape[1] // 2, shape[2] // 2, shape[3]), max(1, patch // 2)
             self._away = [_away(n) for n in shape[1:3]]
-            self._middle = Middle(shape, DARK)
+            self._along = [torch.arange(n, dtype=torch.float32, device=DEVICE) for n in shape[1:3]]
         picture = {"disc": model["disc"], "patch": patch, "blocks": (1,)}
         self.Critic_0 = residual.Critic(picture, size, 0, False, channels_last)
 
@@ -150,41 +149,29 @@ class FrameCritic(nn.Module):
 
     def _followed(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H / 2, W / 2]: the part around the middle of what is bright."""
-        light, place = (x + 1) / 2, self._middle(x.detach())
-        rows, columns = (_taps(place[:, i], away) for i, away in enumerate(self._away))
-        return 2 * torch.matmul(torch.matmul(rows.mT[:, None], light), columns[:, None]) - 1
-
-
-class Middle:
-    """[N, C, H, W] -> [N, 2]: where the middle is of what is bright."""
-
-    def __init__(self, shape: Sequence[int], dark: float):
-        self._dark = dark
-        self._where = [((torch.arange(n) - (n - 1) / 2) * (4 / n)).to(DEVICE) for n in shape[1:3]]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        seen = (x.mean(1) + 1) / 2 + self._dark
-        total = seen.sum((1, 2))
-        return torch.stack([seen.sum(2 - i) @ where / total for i, where in enumerate(self._where)], 1)
+        light = (x + 1) / 2
+        seen = light.detach().mean(1) + DARK
+        total, taps = seen.sum((1, 2)), []
+        for axis, (along, away) in enumerate(zip(self._along, self._away, strict=True)):
+            middle = seen.sum(2 - axis) @ along / total
+            taps.append(_taps((middle - (len(along) - 1) / 2) * (4 / len(along)), away))
+        return 2 * torch.matmul(torch.matmul(taps[0].mT[:, None], light), taps[1][:, None]) - 1
 
 
 class FromClip(nn.Linear):
-    """h [B, C, T, H, W], and perhaps features [B, `beside`] -> [B, F]; `size` is (T, H, W, C)."""
+    """h [B, C, T, H, W] -> [B, F]; `size` is (T, H, W, C)."""
 
-    def __init__(self, size: Sequence[int], features: int, channels_last: bool, beside: int = 0):
-        super().__init__(int(np.prod(size)) + beside, features)
+    def __init__(self, size: Sequence[int], features: int, channels_last: bool):
+        super().__init__(int(np.prod(size)), features)
         self._size, self._channels_last = size, channels_last
 
-    def forward(self, h, *beside):
-        flat = (h.permute(0, 2, 3, 4, 1) if self._channels_last else h).flatten(1)
-        return super().forward(torch.cat([flat, *beside], 1) if beside else flat)
+    def forward(self, h):
+        return super().forward((h.permute(0, 2, 3, 4, 1) if self._channels_last else h).flatten(1))
 
     def from_flax(self, name: str, value: np.ndarray) -> np.ndarray:
         if name == "bias" or self._channels_last:
             return value
-        n = int(np.prod(self._size))
-        first = np.moveaxis(value[:n].reshape(*self._size, -1), 3, 0).reshape(n, -1)
-        return np.concatenate([first, value[n:]])
+        return np.moveaxis(value.reshape(*self._size, -1), 3, 0).reshape(value.shape)
 
 
 class Halving(nn.Conv3d):
@@ -210,24 +197,14 @@ class ClipCritic(nn.Module):
         for i, width in enumerate(reversed(model["clip"])):
             stack.append((f"Conv_{i}", Halving(before, width)))
             size, before = [-(-n // 2) for n in size], width
-        self._stack, self._middle = named(self, stack), None
-        if model["moves"] == "place":
-            self._middle, width, steps = Middle(shape, DIM), model["clip"][0], 2 * (3 * shape[0] - 3)
-            self.Dense_0, self.Dense_1 = nn.Linear(steps, width), nn.Linear(width, width)
-            self.Dense_2 = FromClip((*size, before), 1, channels_last, beside=width)
-        else:
-            self.Dense_0 = FromClip((*size, before), 1, channels_last)
+        self._stack = named(self, stack)
+        self.Dense_0 = FromClip((*size, before), 1, channels_last)
 
     def forward(self, x):
         h = self._deep(x)
         for name in self._stack:
             h = leaky_relu(getattr(self, name)(h))
-        if self._middle is None:
-            return self.Dense_0(h)
-        way = self._middle(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(x), -1))
-        steps = way.diff(dim=1)
-        path = torch.cat([way.flatten(1), FINER * steps.flatten(1), FINER * steps.diff(dim=1).flatten(1)], 1)
-        return self.Dense_2(h, leaky_relu(self.Dense_1(leaky_relu(self.Dense_0(path)))))
+        return self.Dense_0(h)
 
     def _deep(self, x):
         """The pixels of a patch as channels: [B, C, T, H, W] -> [B, C p p, T, H / p, W / p]."""
