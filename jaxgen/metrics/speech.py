@@ -64,7 +64,7 @@ def pesq_of(a: np.ndarray, b: np.ndarray, rate: int) -> float:
     speech.
     """
     try:
-        import pesq
+        import pesq  # pyright: ignore[reportMissingImports] (an extra that tests do without)
     except ImportError as error:
         raise _missing("pesq", error) from error
     a, b = _long_pair(a, b, rate)
