@@ -12,10 +12,20 @@ from jaxgen.config import Adam, Adversarial, Clip, Config, Loop
 def get_config() -> Config:
     return Config(
         domain="video/clips",
-        model=Clip(content=32, motion=8, moves="place", clip=(192, 96, 48), patch=2),
+        model=Clip(
+            content=32,
+            motion=8,
+            moves="place",
+            gen=(256, 128, 64),
+            disc=(256, 128, 64),
+            clip=(96, 48, 24),
+            frames=1,
+            patch=2,
+            norm="batch",
+        ),
         game=Adversarial(
-            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4200),
-            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4200),
+            gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4000),
+            disc=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4000),
             penalty="r1+r2",
             penalty_weight=0.05,
             penalty_every=8,
@@ -23,6 +33,6 @@ def get_config() -> Config:
         ),
         data="moving_digits",
         shape=(8, 32, 32, 1),
-        batch=32,
+        batch=64,
         loop=Loop(steps=4000, sample_every=1000, save_every=1000),
     )

@@ -54,6 +54,7 @@ class Clip:
     clip: tuple[int, ...] = (128, 64, 32)  # of the critic of clips, which halves time too
     frames: int = 2  # of each clip that the critic of frames sees
     patch: int = 2  # pixels along the side of what one place of the finest resolution holds
+    norm: Literal["none", "batch"] = "none"  # batch: what draws knows its latents in each block, else at the start
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,9 @@ def networks(cfg: Config, axis_name: str | None):
         raise UserError(f"--model.patch {model.patch} does not divide what is drawn of {shape}; choose 1, 2 or 4.")
     drawn = (shape[1] // whole // patch, shape[2] // whole // patch, shape[3])
     check_halvings(drawn, max(len(model.gen), len(model.disc)) - 1, least=2)
-    gen = video.Generator(shape, model.content, model.motion, model.hidden, model.gen, placed, patch=patch, dtype=dtype)
+    gen = video.Generator(
+        shape, model.content, model.motion, model.hidden, model.gen, placed, patch, model.norm, axis_name, dtype
+    )
     return gen, video.Critics(model.disc, model.clip, model.frames, model.patch, placed, axis_name, dtype)
 
 

@@ -6,6 +6,7 @@ and put into each frame by linear interpolation, which along each axis is a prod
 Gregor et al. 2015): a fiftieth of the work, and what it is cannot change on the way.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -19,6 +20,9 @@ from jaxgen.models.layers import Dense, leaky_relu
 from jaxgen.models.residual import space_to_depth
 from jaxgen.types import Array
 
+SHARP = 0.98  # of the sine: how suddenly what moves turns at a border; 1 is a mirror
+GAIN = 0.1  # of changes of speed, which noise would turn into jitter
+JITTER = 0.03  # a change of a step that is half a change, in units of `put`: a quarter of a pixel of 32
 DARK = 1e-6  # brightness that all pixels have: the middle of a dark frame is its own
 
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -26,10 +30,11 @@ _small = nn.initializers.variance_scaling(0.04, "fan_in", "normal")  # of speeds
 
 
 class Mover(nn.Module):
-    """One frame on: ((h [B, hidden], place [B, 2], speed [B, 2]), noise [B, M]) -> ((h, place, speed), (h, place)).
+    """One frame on: ((h [B, hidden], way [B, 2], speed [B, 2]), noise [B, M]) -> ((h, way, speed), (h, place [B, 2])).
 
-    The place is in units of half the way from border to border, the middle 0; the speed is how far it goes in a frame.
-    What the recurrent core says is how the speed changes: without a reason, things go on as they went.
+    The place, `folded` from the way gone, is in units of half the way from border to border, the middle 0; the speed is
+    how far it goes in a frame. What the recurrent core says is how the speed changes: without a reason, things go on as
+    they went.
     """
 
     hidden: int
@@ -38,10 +43,19 @@ class Mover(nn.Module):
     def __call__(
         self, carry: tuple[Array, Array, Array], noise: Array
     ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
-        h, place, speed = carry
-        h, _ = nn.GRUCell(self.hidden)(h, jnp.concatenate([noise, place, speed], axis=-1))
-        speed = speed + nn.Dense(2, kernel_init=_small)(h)
-        return (h, place + speed, speed), (h, place + speed)
+        h, way, speed = carry
+        turn = way * (math.pi / 2)
+        h, _ = nn.GRUCell(self.hidden)(h, jnp.concatenate([noise, jnp.sin(turn), jnp.cos(turn), speed], axis=-1))
+        speed = speed + GAIN * nn.Dense(2, kernel_init=nn.initializers.zeros)(h)
+        return (h, way + speed, speed), (h, folded(way + speed))
+
+
+def folded(way: Array) -> Array:
+    """Any number to a place from -1 to 1: there and back, and so on, one way in 2.
+
+    So nothing leaves the frame and is cut by it. The corners are rounded a little: the gradient ends nowhere.
+    """
+    return jnp.arcsin(SHARP * jnp.sin(way * (math.pi / 2))) / math.asin(SHARP)
 
 
 class Motion(nn.Module):
@@ -52,7 +66,8 @@ class Motion(nn.Module):
     @nn.compact
     def __call__(self, start: Array, noise: Array) -> tuple[Array, Array]:
         h = nn.tanh(nn.Dense(self.hidden)(start))
-        place, speed = nn.Dense(2)(start), nn.Dense(2, kernel_init=_small)(start)
+        first = leaky_relu(nn.Dense(self.hidden, kernel_init=_he)(h))
+        place, speed = nn.Dense(2)(first), nn.Dense(2, kernel_init=_small)(first)
         run = nn.scan(Mover, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1, unroll=4)
         return run(self.hidden)((h, place, speed), noise)[1]
 
@@ -72,6 +87,8 @@ class Generator(nn.Module):
     widths: tuple[int, ...]
     placed: bool = False
     patch: int = 1
+    norm: residual.Norm = "none"
+    axis_name: str | None = None
     dtype: Any = None
 
     @property
@@ -90,13 +107,15 @@ class Generator(nn.Module):
         codes, places = Motion(self.hidden)(start, noise)
         if self.placed:
             shape = (height // 2, width // 2, channels)
-            draw = residual.Generator(shape, self.widths, patch=self.patch, dtype=self.dtype, name="draw")
-            thing = (draw(content, train=train) + 1) / 2
+            thing = (self._draw(shape)(content, train=train) + 1) / 2
             return 2 * put(thing, places, (height, width)) - 1
         each = jnp.broadcast_to(content[:, None], (len(z), frames, self.content))
         inputs = jnp.concatenate([each, codes], axis=-1).reshape(len(z) * frames, -1)
-        draw = residual.Generator(self.shape[1:], self.widths, patch=self.patch, dtype=self.dtype, name="draw")
-        return draw(inputs, train=train).reshape(len(z), *self.shape)
+        return self._draw(self.shape[1:])(inputs, train=train).reshape(len(z), *self.shape)
+
+    def _draw(self, shape: tuple[int, int, int]) -> residual.Generator:
+        options = {"norm": self.norm, "patch": self.patch, "axis_name": self.axis_name, "dtype": self.dtype}
+        return residual.Generator(shape, self.widths, **options, name="draw")
 
 
 def put(thing: Array, places: Array, size: tuple[int, int]) -> Array:
@@ -120,22 +139,46 @@ def _taps(place: Array, small: int, big: int) -> Array:
 def followed(x: Array) -> Array:
     """x [B, H, W, C] in [-1, 1] -> [B, H / 2, W / 2, C]: the part around the middle of what is brighter than -1.
 
-    Between pixels it is interpolated linearly, as DRAW reads; beyond the borders all is -1. Where the middle is, is not
-    differentiated.
+    Between pixels it is interpolated linearly, as DRAW reads; beyond the borders all is -1. The middle is
+    differentiated: it moves with the thing, so a critic of what is followed has no opinion about where that is.
     """
-    light = (x + 1) / 2
-    seen = jax.lax.stop_gradient(light.mean(-1)) + DARK
-    sizes = x.shape[1:3]
-    total = seen.sum((1, 2))
-    places = []
-    for axis, big in enumerate(sizes):
-        middle = seen.sum(2 - axis) @ jnp.arange(big, dtype=seen.dtype) / total
-        places.append((middle - (big - 1) / 2) * (4 / big))  # in the units of `put`
+    light, sizes = (x + 1) / 2, x.shape[1:3]
+    middle = _near(light.mean(-1))
     rows, columns = (
-        _taps(place[:, None], big // 2, big)[:, 0].astype(x.dtype) for place, big in zip(places, sizes, strict=True)
+        _taps(middle[:, axis, None], big // 2, big)[:, 0].astype(x.dtype) for axis, big in enumerate(sizes)
     )
     flat = jnp.einsum("bih,bijc->bhjc", rows, light)
     return 2 * jnp.einsum("bjw,bhjc->bhwc", columns, flat) - 1
+
+
+def path(x: Array) -> Array:
+    """x [B, T, H, W, C] in [-1, 1] -> [B, T, 2]: where the middle of what is brighter than -1 is, in units of `put`."""
+    light = ((x + 1) / 2).mean(-1)
+    return _near(light.reshape(-1, *light.shape[2:])).reshape(*x.shape[:2], 2)
+
+
+def _near(light: Array) -> Array:
+    """[N, H, W] of 0 and more -> [N, 2]: the middle of what lies within a quarter of the sides from its middle.
+
+    Further pixels have the longest levers: they would have the largest gradients, and penalties.
+    """
+    first = jax.lax.stop_gradient(_middle(light))
+    for axis, size in enumerate(light.shape[1:]):
+        at = (jnp.arange(size) - (size - 1) / 2) * (4 / size)
+        near = jnp.abs(at[None] - first[:, axis, None]) <= 1
+        light = light * jnp.expand_dims(near, 2 - axis)
+    return _middle(light)
+
+
+def _middle(light: Array) -> Array:
+    """[N, H, W] of 0 and more -> [N, 2]: its middle, in units of `put`."""
+    light = light + DARK
+    total = light.sum((1, 2))
+    along = []
+    for axis, size in enumerate(light.shape[1:]):
+        at = (jnp.arange(size, dtype=light.dtype) - (size - 1) / 2) * (4 / size)
+        along.append(light.sum(2 - axis) @ at / total)
+    return jnp.stack(along, axis=-1)
 
 
 class FrameCritic(nn.Module):
@@ -191,10 +234,33 @@ class ClipCritic(nn.Module):
         return Dense(1, dtype=self.dtype)(h.reshape(len(x), -1))[:, 0].astype(jnp.float32)
 
 
-class Critics(nn.Module):
-    """x [B, T, H, W, C] -> (logits of frames [B, frames], logits of clips [B]).
+class PathCritic(nn.Module):
+    """x [B, T, H, W, C] -> logits [B]: of the `path` of what moves, its steps, how long they are, and how they change.
 
-    `follow` is `FrameCritic`'s: half of the sides in half of the patch makes as many places."""
+    Strided convolutions hardly see a fraction of a pixel, which is what makes motion jitter.
+    """
+
+    features: int = 128
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        places = path(x.astype(jnp.float32))
+        steps = jnp.diff(places, axis=1)
+        changes = jnp.diff(steps, axis=1)
+        changed = changes**2 / (changes**2 + JITTER**2)
+        fast = jnp.sqrt((steps**2).sum(-1) + DARK)
+        both = jnp.concatenate([places, 4 * steps, 8 * changes, changed], axis=1)  # all about as large
+        h = jnp.concatenate([both.reshape(len(x), -1), 4 * fast], axis=1)
+        for _ in range(2):
+            h = leaky_relu(Dense(self.features, dtype=self.dtype, kernel_init=_he)(h))
+        return Dense(1, dtype=self.dtype)(h)[:, 0].astype(jnp.float32)
+
+
+class Critics(nn.Module):
+    """x [B, T, H, W, C] -> (logits of frames [B, frames], of clips [B], and with `follow` of paths [B]).
+
+    `follow` is `FrameCritic`'s too: half of the sides in half of the patch makes as many places."""
 
     disc: tuple[int, ...]
     clip: tuple[int, ...]
@@ -205,7 +271,8 @@ class Critics(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, ...]:
         patch = max(1, self.patch // 2) if self.follow else self.patch
         critic = FrameCritic(self.disc, self.frames, self.follow, patch, self.axis_name, self.dtype)
-        return critic(x, train=train), ClipCritic(self.clip, self.patch, self.dtype)(x, train=train)
+        logits = critic(x, train=train), ClipCritic(self.clip, self.patch, self.dtype)(x, train=train)
+        return (*logits, PathCritic(dtype=self.dtype)(x, train=train)) if self.follow else logits

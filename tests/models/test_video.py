@@ -265,3 +265,80 @@ def test_a_critic_that_follows_does_not_care_where():
     params = drawn(module, frames)
     logits = [module.apply(params, x, train=False) for x in (frames, moved)]
     np.testing.assert_allclose(*logits, atol=1e-5)
+
+
+def test_a_critic_that_follows_has_no_opinion_about_where():
+    """Not even for a short way: its gradient does not push things about.
+
+    Halfway between pixels, where being so blurs most: elsewhere it does see how much a thing is blurred.
+    """
+    across = np.exp(-(((np.arange(8) - 3.5) / 1.5) ** 2))
+    thing = (across[:, None] * across)[None, ..., None].astype(np.float32)
+    slopes = {}
+    for follow in (True, False):
+        module = video.FrameCritic((6, 4), 1, follow=follow)
+        params = drawn(module, np.zeros((1, 1, 16, 16, 1), np.float32))
+
+        def logit(places, module=module, params=params):
+            return module.apply(params, 2 * video.put(thing, places, (16, 16)) - 1, train=False).sum()
+
+        slopes[follow] = np.abs(jax.grad(logit)(jnp.array([[[0.125, -0.125]]]))).max()
+    assert slopes[True] < 0.1 * slopes[False]
+
+
+def test_ways_are_folded_at_the_borders():
+    way = jnp.linspace(-7, 7, 141)
+    place = np.asarray(video.folded(way))
+    assert np.abs(place).max() <= 1 + 1e-6
+    np.testing.assert_allclose(video.folded(jnp.array([-1.0, 0, 1, 2, 3])), [-1, 0, 1, 0, -1], atol=1e-6)
+    np.testing.assert_allclose(video.folded(way + 4), place, atol=1e-5)
+    np.testing.assert_allclose(video.folded(2 - way), place, atol=1e-5)  # there and back
+    mirrored = 1 - np.abs(np.mod(np.asarray(way) + 1, 4) - 2)
+    assert np.abs(place - mirrored).max() < 0.15
+    slopes = jax.vmap(jax.grad(video.folded))(way + 0.05)
+    assert (np.abs(slopes) > 1e-2).all()
+
+
+def test_before_training_things_go_on_as_they_went():
+    module = video.Motion(4)
+    start, noise = RNG.normal(size=(3, 2)), RNG.normal(size=(3, 6, 2))
+    variables = module.init(jax.random.key(0), 0.1 * start, noise)
+    _, places = module.apply(variables, 0.1 * start, noise)
+    np.testing.assert_allclose(np.diff(places, n=2, axis=1), 0, atol=0.02)
+    assert np.abs(np.diff(places, axis=1)).max() > 0.02
+
+
+def test_the_path_is_that_of_the_middle():
+    thing = np.zeros((2, 8, 8, 2), np.float32)
+    thing[:, 3:5, 3:5] = RNG.uniform(0.2, 1, (2, 1, 1, 2))
+    places = RNG.uniform(-1, 1, (2, 5, 2)).astype(np.float32)
+    found = video.path(2 * video.put(thing, places, (16, 16)) - 1)
+    np.testing.assert_allclose(found, places, atol=1e-3)
+    moved = jax.jacobian(lambda p: video.path(2 * video.put(thing, p, (16, 16)) - 1).sum((0, 1)))(jnp.asarray(places))
+    np.testing.assert_allclose(moved, np.broadcast_to(np.eye(2)[:, None, None], moved.shape), atol=1e-2)
+
+
+def test_a_dark_clip_has_a_path_and_a_finite_gradient():
+    dark = -jnp.ones((1, 3, 8, 8, 1))
+    np.testing.assert_allclose(video.path(dark), 0, atol=1e-6)
+    assert np.isfinite(jax.grad(lambda x: video.path(x).sum())(dark)).all()
+
+
+def test_the_critic_of_paths_sees_where_things_are_and_not_what():
+    module = video.PathCritic(8)
+    places = jnp.asarray(RNG.uniform(-1, 1, (1, 4, 2)).astype(np.float32))
+    things = np.zeros((2, 1, 8, 8, 1), np.float32)
+    things[0, :, 3:5, 3:5], things[1, :, 2:6, 2:6] = 0.3, 0.9
+    clips = [2 * video.put(jnp.asarray(thing), places, (16, 16)) - 1 for thing in things]
+    variables = drawn(module, clips[0])
+    logits = [applied(module, variables, clip) for clip in (*clips, clips[0][:, ::-1])]
+    assert logits[0].shape == (1,)
+    np.testing.assert_allclose(logits[1], logits[0], atol=1e-2)
+    assert np.abs(logits[2] - logits[0]) > 1e-2
+
+
+def test_paths_have_a_critic_where_things_are_followed():
+    for follow in (True, False):
+        module = video.Critics((6, 4), (4, 4), frames=2, patch=2, follow=follow)
+        logits = module.apply(drawn(module, CLIPS), CLIPS, train=False)
+        assert [a.shape for a in logits] == [(8, 2), (8,), (8,)][: 2 + follow]

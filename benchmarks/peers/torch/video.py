@@ -6,6 +6,7 @@ A clip is [B, C, T, H, W]. The weights go by Flax's names: `residual.load`.
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from benchmarks.peers.torch.residual import leaky_relu, named
 
 Tensor = torch.Tensor
 DARK = 1e-6
+SHARP, GAIN, JITTER = 0.98, 0.1, 0.03
 
 
 class Gates(nn.Module):
@@ -46,23 +48,30 @@ class Mover(nn.Module):
 
     def __init__(self, motion: int, hidden: int):
         super().__init__()
-        self.GRUCell_0, self.Dense_0, self._hidden = Gates(motion + 4, hidden), nn.Linear(hidden, 2), hidden
+        self.GRUCell_0, self.Dense_0, self._hidden = Gates(motion + 6, hidden), nn.Linear(hidden, 2), hidden
 
-    def forward(self, h, place, speed, noise):
+    def forward(self, h, way, speed, noise):
         of_input, bias, of_state = self.GRUCell_0.weights()
-        of_noise, of_rest = of_input.split([noise.shape[2], 4], 1)
+        of_noise, of_rest = of_input.split([noise.shape[2], 6], 1)
         of_rest, of_state, last = of_rest.T, of_state.T, self.GRUCell_0.hn.bias
         codes, places, two = [], [], 2 * self._hidden
+        sine, cosine = _turned(way)
         for known in F.linear(noise, of_noise, bias).unbind(1):
-            given, own = torch.addmm(known, torch.cat([place, speed], 1), of_rest), h @ of_state
+            given, own = torch.addmm(known, torch.cat([sine, cosine, speed], 1), of_rest), h @ of_state
             reset, keep = torch.sigmoid(given[:, :two] + own[:, :two]).chunk(2, 1)
             new = torch.tanh(torch.addcmul(given[:, two:], reset, own[:, two:] + last))
             h = torch.lerp(new, h, keep)
-            speed = speed + self.Dense_0(h)
-            place = place + speed
+            speed = speed + GAIN * self.Dense_0(h)
+            way = way + speed
+            sine, cosine = _turned(way)
             codes.append(h)
-            places.append(place)
-        return torch.stack(codes, 1), torch.stack(places, 1)
+            places.append(sine)
+        return torch.stack(codes, 1), torch.asin(SHARP * torch.stack(places, 1)) / math.asin(SHARP)
+
+
+def _turned(way: Tensor) -> tuple[Tensor, Tensor]:
+    turn = way * (math.pi / 2)
+    return torch.sin(turn), torch.cos(turn)
 
 
 class Motion(nn.Module):
@@ -70,11 +79,14 @@ class Motion(nn.Module):
 
     def __init__(self, motion: int, hidden: int):
         super().__init__()
-        self.Dense_0, self.Dense_1, self.Dense_2 = nn.Linear(motion, hidden), nn.Linear(motion, 2), nn.Linear(motion, 2)
+        self.Dense_0, self.Dense_1 = nn.Linear(motion, hidden), nn.Linear(hidden, hidden)
+        self.Dense_2, self.Dense_3 = nn.Linear(hidden, 2), nn.Linear(hidden, 2)
         self.ScanMover_0 = Mover(motion, hidden)
 
     def forward(self, start, noise):
-        return self.ScanMover_0(torch.tanh(self.Dense_0(start)), self.Dense_1(start), self.Dense_2(start), noise)
+        h = torch.tanh(self.Dense_0(start))
+        first = leaky_relu(self.Dense_1(h))
+        return self.ScanMover_0(h, self.Dense_2(first), self.Dense_3(first), noise)
 
 
 class Generator(nn.Module):
@@ -91,7 +103,7 @@ class Generator(nn.Module):
         if self._placed:
             size, patch, z_dim = (height // 2, width // 2, channels), max(1, patch // 2), model["content"]
             self._away = [_away(n) for n in (height, width)]
-        picture = {"gen": model["gen"], "patch": patch, "z_dim": z_dim, "blocks": (1,), "norm": "none"}
+        picture = {"gen": model["gen"], "patch": patch, "z_dim": z_dim, "blocks": (1,), "norm": model["norm"]}
         self.draw = residual.Generator(picture, size, 0, channels_last)
 
     def forward(self, z):
@@ -133,8 +145,7 @@ class FrameCritic(nn.Module):
         size, patch = shape[1:], model["patch"]
         if self._follow:
             size, patch = (shape[1] // 2, shape[2] // 2, shape[3]), max(1, patch // 2)
-            self._away = [_away(n) for n in shape[1:3]]
-            self._along = [torch.arange(n, dtype=torch.float32, device=DEVICE) for n in shape[1:3]]
+            self._away, self._middle = [_away(n) for n in shape[1:3]], Middle(shape)
         picture = {"disc": model["disc"], "patch": patch, "blocks": (1,)}
         self.Critic_0 = residual.Critic(picture, size, 0, False, channels_last)
 
@@ -150,12 +161,26 @@ class FrameCritic(nn.Module):
     def _followed(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H / 2, W / 2]: the part around the middle of what is bright."""
         light = (x + 1) / 2
-        seen = light.detach().mean(1) + DARK
-        total, taps = seen.sum((1, 2)), []
-        for axis, (along, away) in enumerate(zip(self._along, self._away, strict=True)):
-            middle = seen.sum(2 - axis) @ along / total
-            taps.append(_taps((middle - (len(along) - 1) / 2) * (4 / len(along)), away))
+        middle = self._middle(light.mean(1))
+        taps = [_taps(middle[:, axis], away) for axis, away in enumerate(self._away)]
         return 2 * torch.matmul(torch.matmul(taps[0].mT[:, None], light), taps[1][:, None]) - 1
+
+
+class Middle(nn.Module):
+    """light [N, H, W] -> [N, 2]: the middle of what lies within a quarter of the sides from its middle."""
+
+    def __init__(self, shape: Sequence[int]):
+        super().__init__()
+        self._at = [((torch.arange(n) - (n - 1) / 2) * (4 / n)).to(DEVICE) for n in shape[1:3]]
+
+    def forward(self, light):
+        first = self._of_all(light.detach())
+        rows, columns = ((at - first[:, i, None]).abs() <= 1 for i, at in enumerate(self._at))
+        return self._of_all(light * (rows[:, :, None] & columns[:, None]))
+
+    def _of_all(self, light: Tensor) -> Tensor:
+        light = light + DARK
+        return torch.stack([light.sum(2 - i) @ at for i, at in enumerate(self._at)], 1) / light.sum((1, 2))[:, None]
 
 
 class FromClip(nn.Linear):
@@ -215,13 +240,35 @@ class ClipCritic(nn.Module):
         return x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).permute(0, 4, 1, 2, 3)
 
 
+class PathCritic(nn.Module):
+    """x [B, C, T, H, W] -> logits [B, 1]: of places, steps and their changes."""
+
+    def __init__(self, shape: Sequence[int], features: int = 128):
+        super().__init__()
+        self._middle, seen = Middle(shape), 2 * (4 * shape[0] - 5) + shape[0] - 1
+        self.Dense_0, self.Dense_1 = nn.Linear(seen, features), nn.Linear(features, features)
+        self.Dense_2 = nn.Linear(features, 1)
+
+    def forward(self, x):
+        light = (x.mean(1) + 1) / 2
+        places = self._middle(light.flatten(0, 1)).unflatten(0, light.shape[:2])
+        steps = places.diff(dim=1)
+        changes = steps.diff(dim=1)
+        changed = changes.square() / (changes.square() + JITTER**2)
+        fast = (steps.square().sum(2) + DARK).sqrt()
+        h = torch.cat([torch.cat([places, 4 * steps, 8 * changes, changed], 1).flatten(1), 4 * fast], 1)
+        return self.Dense_2(leaky_relu(self.Dense_1(leaky_relu(self.Dense_0(h)))))
+
+
 class Critics(nn.Module):
-    """x [B, C, T, H, W] -> (logits of frames [B, frames], of clips [B, 1])."""
+    """x [B, C, T, H, W] -> (logits of frames [B, frames], of clips [B, 1], and where things are placed of paths)."""
 
     def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
         super().__init__()
         self.FrameCritic_0 = FrameCritic(model, shape, channels_last)
         self.ClipCritic_0 = ClipCritic(model, shape, channels_last)
+        self.PathCritic_0 = PathCritic(shape) if model["moves"] == "place" else None
 
     def forward(self, x):
-        return self.FrameCritic_0(x), self.ClipCritic_0(x)
+        logits = self.FrameCritic_0(x), self.ClipCritic_0(x)
+        return logits if self.PathCritic_0 is None else (*logits, self.PathCritic_0(x))
