@@ -30,6 +30,7 @@ def get_config() -> Config:
             penalty_weight=0.05,
             penalty_every=8,
             ema_decay=0.995,
+            classes=10,
         ),
         data="moving_digits",
         shape=(8, 32, 32, 1),

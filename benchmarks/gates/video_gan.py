@@ -5,7 +5,7 @@ from pathlib import Path
 from benchmarks import gates
 from benchmarks.gates import Part, Row, Verdict
 from jaxgen import assemble
-from jaxgen.domains import _pixels, video
+from jaxgen.domains import video
 from jaxgen.metrics import clip_comparison
 from jaxgen.trained import load
 
@@ -22,8 +22,7 @@ def measure(seed: int, data: Path | None, workdir: Path) -> Verdict:
     n = len(heldout["image"])
 
     def row(step: int) -> Row:
-        made = _pixels.to_raw(load(workdir, step).draw(n, seed))
-        return clip_comparison.compare(made, real)
+        return clip_comparison.compare(video.drawn(load(workdir, step), heldout, seed), real)
 
     rows = {step: row(step) for step in steps}
     best = min(rows, key=lambda step: float(rows[step]["frechet_clips"]))

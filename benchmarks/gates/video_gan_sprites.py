@@ -9,7 +9,7 @@ from benchmarks.gates import Part, Row, Verdict
 from jaxgen.data import videos
 from jaxgen.data.cache import cache_dir
 from jaxgen.data.sprite_clips import ATTRIBUTES
-from jaxgen.domains import _pixels, video
+from jaxgen.domains import video
 from jaxgen.errors import UserError
 from jaxgen.metrics import clip_comparison
 from jaxgen.metrics.classifier import Classifier
@@ -35,7 +35,7 @@ def measure(seed: int, data: Path, workdir: Path) -> Verdict:
     def judged(clips: np.ndarray) -> Row:
         return {**clip_comparison.compare(clips, real), **kept(networks, clips)}
 
-    rows = {step: judged(_pixels.to_raw(load(workdir, step).draw(n, seed))) for step in steps}
+    rows = {step: judged(video.drawn(load(workdir, step), heldout, seed)) for step in steps}
     best = min(rows, key=lambda step: float(rows[step]["frechet_clips"]))
     impostors = {name: judged(clips) for name, clips in clip_comparison.impostors(train, n, seed).items()}
     ceiling: Row = {**clip_comparison.ceiling(real), **kept(networks, heldout["image"])}

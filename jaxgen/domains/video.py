@@ -32,7 +32,8 @@ class ClipOptions(SampleOptions):
 
     num: int = 16  # how many clips
     out: str = ""  # .gif or .mp4 all clips side by side, .png a row of frames each, .npz arrays, else a folder
-    same: Literal["", "content", "motion"] = ""  # all clips have the first one's content, or its motion
+    label: int = -1  # the class that all clips have, from 0; -1: all classes in turn
+    same: Literal["", "content", "motion"] = ""  # all clips have the first one's content and class, or its motion
     fps: int = FPS  # frames a second, of .gif and .mp4
 
 
@@ -52,8 +53,8 @@ def networks(cfg: Config, axis_name: str | None):
     model, shape = cfg.model, check_clip_shape(cfg.shape)
     if not isinstance(model, Clip):
         raise UserError(f"The domain {cfg.domain!r} has no model {type(model).__name__}; choose Clip.")
-    if not isinstance(cfg.game, Adversarial) or cfg.game.classes or cfg.game.augment:
-        raise UserError("Clips are played by Adversarial, without --game.classes and --game.augment.")
+    if not isinstance(cfg.game, Adversarial) or cfg.game.augment:
+        raise UserError("Clips are played by Adversarial, without --game.augment.")
     if not 1 <= model.frames <= shape[0]:
         raise UserError(f"--model.frames must be 1 to {shape[0]}, the frames of a clip, not {model.frames}.")
     if shape[1] % (2 * model.patch) or shape[2] % (2 * model.patch):
@@ -65,10 +66,10 @@ def networks(cfg: Config, axis_name: str | None):
         raise UserError(f"--model.patch {model.patch} does not divide what is drawn of {shape}; choose 1, 2 or 4.")
     drawn = (shape[1] // whole // patch, shape[2] // whole // patch, shape[3])
     check_halvings(drawn, max(len(model.gen), len(model.disc)) - 1, least=2)
-    gen = video.Generator(
-        shape, model.content, model.motion, model.hidden, model.gen, placed, patch, model.norm, axis_name, dtype
-    )
-    return gen, video.Critics(model.disc, model.clip, model.frames, model.patch, placed, axis_name, dtype)
+    classes, of = cfg.game.classes, (model.content, model.motion, model.hidden, model.gen)
+    gen = video.Generator(shape, *of, placed, patch, model.norm, classes, axis_name, dtype)
+    critics = model.disc, model.clip, model.frames, model.patch
+    return gen, video.Critics(*critics, placed, classes, axis_name, dtype)
 
 
 def load(cfg: Config, split: Split) -> Raw:
@@ -90,11 +91,12 @@ def sample(run: Source, options: ClipOptions, folder: epath.Path) -> list[epath.
     """Clips in the form that `out` asks for. Raises `UserError`."""
     path = epath.Path(options.out or folder / f"seed-{options.seed}.gif")
     _check_out(path, options.fps, (".gif", ".mp4", ".png", ".npz", ""))
+    label = labels(run, options)
     if not path.suffix:
         preview.new_folder(path)  # refused before anything is computed
-    made = _pixels.to_raw(run.decode(latents(run, options.num, options.seed, options.same)))
+    made = _pixels.to_raw(run.decode(latents(run, options.num, options.seed, options.same), label))
     if path.suffix == ".npz":
-        return [preview.write_npz(path, image=made)]
+        return [preview.write_npz(path, image=made, **({} if label is None else {"label": label}))]
     if path.suffix == ".png":
         return [preview.write_png(path, clips.strip(made), scale=2)]
     if path.suffix:
@@ -112,6 +114,20 @@ def _film(path: epath.Path, made: np.ndarray, fps: int) -> epath.Path:
     return clips.write_gif(path, made, fps)
 
 
+def labels(run: Source, options: ClipOptions) -> np.ndarray | None:
+    """int32 [num], the class of each clip, of a run that has any. Raises `UserError` for a class it has not."""
+    if not run.classes:
+        if options.label != -1:
+            raise UserError("The run does not know of classes; leave out --label.")
+        return None
+    if not -1 <= options.label < run.classes:
+        raise UserError(f"--label must be 0 to {run.classes - 1}, the run's classes, not {options.label}.")
+    label = np.arange(options.num, dtype=np.int32) % run.classes
+    if options.label != -1 or options.same == "content":
+        label[:] = max(options.label, 0)
+    return label
+
+
 def latents(run: Source, n: int, seed: int, same: str = "") -> np.ndarray:
     """[n, Z], those of a seed; with the first one's content, or motion, in all."""
     model = run.config.model
@@ -125,11 +141,16 @@ def latents(run: Source, n: int, seed: int, same: str = "") -> np.ndarray:
 
 
 def measure(run: Source, train: Raw, heldout: Raw) -> Found:
-    """What `clip_comparison` says of as many clips as are held out."""
+    """What `clip_comparison` says of `drawn` clips."""
     check_enough(heldout)
-    made = _pixels.to_raw(run.draw(len(heldout["image"]), SEED))
     real = reference(run.config, train, heldout)
-    return real.describe() | clip_comparison.compare(made, real)
+    return real.describe() | clip_comparison.compare(drawn(run, heldout, SEED), real)
+
+
+def drawn(run: Source, heldout: Raw, seed: int) -> np.ndarray:
+    """As many clips as are held out, uint8 [N, T, H, W, C], and of their classes where the run knows of any."""
+    label = heldout["label"] if run.classes else None
+    return _pixels.to_raw(run.draw(len(heldout["image"]), seed, label))
 
 
 def reference(cfg: Config, train: Raw, heldout: Raw) -> clip_comparison.Reference:

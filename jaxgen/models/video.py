@@ -16,7 +16,7 @@ from flax import linen as nn
 from jaxgen.axes import example_keys
 from jaxgen.models import residual
 from jaxgen.models.convolution import Conv
-from jaxgen.models.layers import Dense, leaky_relu
+from jaxgen.models.layers import Dense, leaky_relu, with_label
 from jaxgen.models.residual import space_to_depth
 from jaxgen.types import Array
 
@@ -73,11 +73,11 @@ class Motion(nn.Module):
 
 
 class Generator(nn.Module):
-    """z [B, `z_dim`] -> clips [B, *shape] in [-1, 1], shape (T, H, W, C).
+    """z [B, `z_dim`] (and label [B]) -> clips [B, *shape] in [-1, 1], shape (T, H, W, C).
 
     z holds the content, the start of the motion and the noise of each frame, in this order (`parts`). `widths` and
     `patch` as those of `residual.Generator`. With `placed`, one thing of half the height and width moves before what
-    is dark (-1); without, content and motion make each frame.
+    is dark (-1); without, content and motion make each frame. The class is part of the content and of the start.
     """
 
     shape: tuple[int, int, int, int]
@@ -88,6 +88,7 @@ class Generator(nn.Module):
     placed: bool = False
     patch: int = 1
     norm: residual.Norm = "none"
+    classes: int = 0
     axis_name: str | None = None
     dtype: Any = None
 
@@ -101,21 +102,29 @@ class Generator(nn.Module):
         return z[:, : self.content], z[:, self.content : self.content + self.motion], noise
 
     @nn.compact
-    def __call__(self, z: Array, *, train: bool) -> Array:
+    def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
         content, start, noise = self.parts(z)
         frames, height, width, channels = self.shape
-        codes, places = Motion(self.hidden)(start, noise)
+        codes, places = Motion(self.hidden)(with_label(start, label, self.classes), noise)
         if self.placed:
-            shape = (height // 2, width // 2, channels)
-            thing = (self._draw(shape)(content, train=train) + 1) / 2
-            return 2 * put(thing, places, (height, width)) - 1
+            draw = self._draw((height // 2, width // 2, channels))
+            return 2 * put((draw(content, label, train=train) + 1) / 2, places, (height, width)) - 1
         each = jnp.broadcast_to(content[:, None], (len(z), frames, self.content))
         inputs = jnp.concatenate([each, codes], axis=-1).reshape(len(z) * frames, -1)
-        return self._draw(self.shape[1:])(inputs, train=train).reshape(len(z), *self.shape)
+        label = None if label is None else jnp.repeat(label, frames)
+        return self._draw(self.shape[1:])(inputs, label, train=train).reshape(len(z), *self.shape)
 
     def _draw(self, shape: tuple[int, int, int]) -> residual.Generator:
-        options = {"norm": self.norm, "patch": self.patch, "axis_name": self.axis_name, "dtype": self.dtype}
-        return residual.Generator(shape, self.widths, **options, name="draw")
+        return residual.Generator(
+            shape,
+            self.widths,
+            norm=self.norm,
+            patch=self.patch,
+            classes=self.classes,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            name="draw",
+        )
 
 
 def put(thing: Array, places: Array, size: tuple[int, int]) -> Array:
@@ -182,8 +191,8 @@ def _middle(light: Array) -> Array:
 
 
 class FrameCritic(nn.Module):
-    """x [B, T, H, W, C] -> logits [B, frames]: of as many frames of each clip, in training drawn anew each time (rng
-    stream `example`, by the clip's place in the global batch), else evenly spaced; where these are all, in order.
+    """x [B, T, H, W, C] (and label [B]) -> logits [B, frames]: of as many frames of each clip, in training drawn anew
+    each time (rng stream `example`, by the clip's place in the global batch), else evenly spaced; all of them in order.
 
     With `follow` it looks at `followed` frames, so that it need not know the same thing in all places."""
 
@@ -191,11 +200,12 @@ class FrameCritic(nn.Module):
     frames: int = 1
     follow: bool = False
     patch: int = 1
+    classes: int = 0
     axis_name: str | None = None
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
+    def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
         total = x.shape[1]
         if not 1 <= self.frames <= total:
             raise ValueError(f"the critic of frames can't see {self.frames} of a clip's {total} frames")
@@ -209,12 +219,14 @@ class FrameCritic(nn.Module):
         picked = jnp.einsum("bft,bthwc->bfhwc", jax.nn.one_hot(chosen, total, dtype=x.dtype), x)
         flat = picked.reshape(len(x) * self.frames, *x.shape[2:])
         flat = followed(flat) if self.follow else flat
-        logits = residual.Critic(self.widths, patch=self.patch, dtype=self.dtype)(flat, train=train)
+        critic = residual.Critic(self.widths, patch=self.patch, classes=self.classes, dtype=self.dtype)
+        logits = critic(flat, None if label is None else jnp.repeat(label, self.frames), train=train)
         return logits.reshape(len(x), self.frames)
 
 
 class ClipCritic(nn.Module):
-    """x [B, T, H, W, C] -> logits [B], by convolutions over time and space, each of which halves all three.
+    """x [B, T, H, W, C] (and label [B]) -> logits [B], by convolutions over time and space, each of which halves all
+    three; the label enters by projection.
 
     `widths` are the channels, the coarsest resolution first; `patch` x `patch` pixels of a frame are one place of the
     finest.
@@ -222,16 +234,22 @@ class ClipCritic(nn.Module):
 
     widths: tuple[int, ...]
     patch: int = 1
+    classes: int = 0
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
+    def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
         frames = x.shape[1]
         h = space_to_depth(x.reshape(-1, *x.shape[2:]), self.patch)
         h = h.reshape(len(x), frames, *h.shape[1:])
         for width in reversed(self.widths):
             h = leaky_relu(Conv(width, (4, 4, 4), (2, 2, 2), dtype=self.dtype, kernel_init=_he)(h))
-        return Dense(1, dtype=self.dtype)(h.reshape(len(x), -1))[:, 0].astype(jnp.float32)
+        features = h.reshape(len(x), -1)
+        logit = Dense(1, dtype=self.dtype)(features)[:, 0]
+        if label is not None:
+            embedded = nn.Embed(self.classes, features.shape[-1], dtype=self.dtype)(label)
+            logit += jnp.sum(embedded * features, axis=-1) * features.shape[-1] ** -0.5
+        return logit.astype(jnp.float32)
 
 
 class PathCritic(nn.Module):
@@ -258,7 +276,7 @@ class PathCritic(nn.Module):
 
 
 class Critics(nn.Module):
-    """x [B, T, H, W, C] -> (logits of frames [B, frames], of clips [B], and with `follow` of paths [B]).
+    """x [B, T, H, W, C] (and label [B]) -> (logits of frames [B, frames], clips [B], and with `follow` paths [B]).
 
     `follow` is `FrameCritic`'s too: half of the sides in half of the patch makes as many places."""
 
@@ -267,12 +285,14 @@ class Critics(nn.Module):
     frames: int = 1
     patch: int = 1
     follow: bool = False
+    classes: int = 0
     axis_name: str | None = None
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> tuple[Array, ...]:
+    def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> tuple[Array, ...]:
         patch = max(1, self.patch // 2) if self.follow else self.patch
-        critic = FrameCritic(self.disc, self.frames, self.follow, patch, self.axis_name, self.dtype)
-        logits = critic(x, train=train), ClipCritic(self.clip, self.patch, self.dtype)(x, train=train)
+        frame = FrameCritic(self.disc, self.frames, self.follow, patch, self.classes, self.axis_name, self.dtype)
+        clip = ClipCritic(self.clip, self.patch, self.classes, self.dtype)
+        logits = frame(x, label, train=train), clip(x, label, train=train)
         return (*logits, PathCritic(dtype=self.dtype)(x, train=train)) if self.follow else logits
