@@ -1,4 +1,4 @@
-"""Clips of one moving digit, 8 frames of 32x32 (real MNIST digits by the rule of Moving MNIST).
+"""Clips of one moving digit by class, 8 frames of 32x32 (real MNIST digits by the rule of Moving MNIST).
 
 jaxgen train configs/video_gan.py
 

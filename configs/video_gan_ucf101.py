@@ -1,4 +1,4 @@
-"""Clips of people, 16 frames of 64x64 (UCF-101), by wide networks in large batches. For accelerators.
+"""Clips of people by what they do, 16 frames of 64x64 (UCF-101), by wide networks in large batches. For accelerators.
 
 jaxgen train configs/video_gan_ucf101.py
 
@@ -18,6 +18,7 @@ def get_config() -> Config:
             gen=(1024, 512, 256, 128),
             disc=(1024, 512, 256, 128),
             clip=(1024, 512, 256, 128),
+            norm="batch",
         ),
         game=Adversarial(
             gen=Adam(lr=2e-4, b1=0.0, b2=0.99, decay=100_000),
@@ -25,6 +26,7 @@ def get_config() -> Config:
             penalty="r1+r2",
             penalty_weight=1.0,
             penalty_every=8,
+            classes=101,
         ),
         data="ucf101",
         shape=(16, 64, 64, 3),

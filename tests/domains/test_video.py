@@ -34,8 +34,7 @@ def changed(config, shape=None, game=None, **model):
     [
         (dataclasses.replace(CLIPS, model=UNet()), "'video/clips' has no model UNet; choose Clip"),
         (changed(CLIPS, game=Paired()), "played by Adversarial"),
-        (changed(CLIPS, game=Adversarial(classes=2)), r"without --game\.classes and --game\.augment"),
-        (changed(CLIPS, game=Adversarial(augment="flip")), r"without --game\.classes and --game\.augment"),
+        (changed(CLIPS, game=Adversarial(augment="flip")), r"without --game\.augment"),
         (changed(CLIPS, shape=(16, 16, 1)), r"shape of a clip is \(frames, height, width, channels\)"),
         (changed(CLIPS, shape=(4, 16, 16, 2)), "1 channel for grey or 3 for colour"),
         (changed(CLIPS, frames=5), r"--model\.frames must be 1 to 4, the frames of a clip, not 5"),
@@ -62,12 +61,15 @@ def test_configs_that_do_not_fit_are_refused(config, message):
 
 def test_networks_have_the_configs_sizes():
     gen, critics = DOMAINS["clips"].networks(changed(CLIPS, moves="place", frames=3, patch=4), "data")
-    assert gen == models.Generator((T, SIDE, SIDE, 1), 4, 2, 3, (4, 4), True, patch=2)
-    assert critics == models.Critics((5, 4), (6, 4), 3, 4, True, "data")
+    assert gen == models.Generator((T, SIDE, SIDE, 1), 4, 2, 3, (4, 4), True, patch=2, axis_name="data")
+    assert critics == models.Critics((5, 4), (6, 4), 3, 4, True, axis_name="data")
     assert gen.z_dim == 4 + 2 + 2 * T
     gen, critics = DOMAINS["clips"].networks(dataclasses.replace(CLIPS, precision="bf16"), None)
     assert gen == models.Generator((T, SIDE, SIDE, 1), 4, 2, 3, (4, 4), False, patch=2, dtype="bfloat16")
-    assert critics == models.Critics((5, 4), (6, 4), 2, 2, False, None, "bfloat16")
+    assert critics == models.Critics((5, 4), (6, 4), 2, 2, False, dtype="bfloat16")
+    gen, critics = DOMAINS["clips"].networks(changed(CLIPS, game=Adversarial(classes=3), norm="batch"), None)
+    assert gen == models.Generator((T, SIDE, SIDE, 1), 4, 2, 3, (4, 4), False, patch=2, norm="batch", classes=3)
+    assert critics == models.Critics((5, 4), (6, 4), 2, 2, False, classes=3)
     gen, critic = DOMAINS["prediction"].networks(FRAMES, "data")
     assert gen == unet.UNet(3, (6, 4), (1,), 2, 1, True, False)
     assert critic == unet.PatchCritic((5, 4), (1,), 2)
@@ -121,6 +123,7 @@ class Maker:
     """Clips whose grey level is that of their content, and whose frames step by that of their motion."""
 
     config = CLIPS
+    classes = 0
 
     def latents(self, n, seed, bound=0.0):
         z = np.random.default_rng(seed).normal(size=(n, 4 + 2 + 2 * T)).astype(np.float32)
@@ -128,11 +131,11 @@ class Maker:
         return z
 
     def decode(self, z, label=None):
-        t = 0.2 * np.arange(T)[None, :] * z[:, 4:5] + 0.5 * z[:, :1]
+        t = 0.2 * np.arange(T)[None, :] * z[:, 4:5] + 0.5 * z[:, :1] + (0 if label is None else label[:, None])
         return np.broadcast_to(np.tanh(t)[..., None, None, None], (len(z), T, 6, 8, 1))
 
-    def draw(self, n, seed):
-        return self.decode(self.latents(n, seed))
+    def draw(self, n, seed, label=None):
+        return self.decode(self.latents(n, seed), label)
 
 
 def test_clips_of_one_content_or_one_motion():
@@ -145,6 +148,32 @@ def test_clips_of_one_content_or_one_motion():
     same = video.latents(run, 5, 3, "motion")
     np.testing.assert_array_equal(same[:, :4], z[:, :4])
     np.testing.assert_array_equal(same[:, 4:], np.tile(z[:1, 4:], (5, 1)))
+
+
+def test_classes_are_in_turn_or_those_asked_for(tmp_path):
+    run = Maker()
+    run.classes = 3
+    write = partial(sampled, "clips", run, tmp_path, num=5, seed=2, out=str(tmp_path / "a.npz"))
+    for options, label in (({}, [0, 1, 2, 0, 1]), ({"label": 2}, [2] * 5), ({"same": "content"}, [0] * 5)):
+        (path,) = write(**options)
+        found = np.load(path)
+        np.testing.assert_array_equal(found["label"], label)
+        z = video.latents(run, 5, 2, options.get("same", ""))
+        np.testing.assert_array_equal(found["image"], video._pixels.to_raw(run.decode(z, found["label"])))
+    with pytest.raises(UserError, match="--label must be 0 to 2, the run's classes, not 3"):
+        write(label=3)
+    with pytest.raises(UserError, match="does not know of classes; leave out --label"):
+        sampled("clips", Maker(), tmp_path, label=0)
+
+
+def test_as_many_clips_of_each_class_are_measured_as_are_held_out():
+    heldout = {"image": some_clips(4), "label": np.array([2, 0, 2, 1])}
+    run = Maker()
+    run.classes = 3
+    expected = video._pixels.to_raw(run.decode(run.latents(4, 7), heldout["label"]))
+    np.testing.assert_array_equal(video.drawn(run, heldout, 7), expected)
+    run.classes = 0
+    np.testing.assert_array_equal(video.drawn(run, heldout, 7), video._pixels.to_raw(run.decode(run.latents(4, 7))))
 
 
 def sizes(path):
@@ -332,6 +361,7 @@ class Copier:
     """Training clips."""
 
     config = dataclasses.replace(CLIPS, data="moving_digits")
+    classes = 0
 
     def draw(self, n, seed, label=None, bound=0.0):
         return moving(120, 0)["image"][:n] / 127.5 - 1

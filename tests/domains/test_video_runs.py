@@ -23,8 +23,8 @@ T, SIDE = 4, 16
 CONFIGS = {
     "clips": Config(
         "video/clips",
-        Clip(content=4, motion=2, hidden=3, moves="place", gen=(4, 4), disc=(4, 4), clip=(4, 4)),
-        Adversarial(penalty="r1+r2", penalty_every=2),
+        Clip(content=4, motion=2, hidden=3, moves="place", gen=(4, 4), disc=(4, 4), clip=(4, 4), norm="batch"),
+        Adversarial(penalty="r1+r2", penalty_every=2, classes=10),
         data="moving_digits",
         shape=(T, SIDE, SIDE, 1),
         batch=8,
@@ -135,7 +135,9 @@ def arrays(run, folder, **options):
 def test_clips_are_sampled(trained, tmp_path, capsys):
     pytest.importorskip("av")
     run, _ = trained("clips")
-    made = np.load(arrays(run, tmp_path, num=3, seed=5))["image"]
+    found = np.load(arrays(run, tmp_path, num=3, seed=5))
+    made = found["image"]
+    assert found["label"].tolist() == [0, 1, 2]
     assert (made.shape, made.dtype) == ((3, T, SIDE, SIDE, 1), np.uint8)
     capsys.readouterr()
     for name in ("a.gif", "a.png", "a.mp4", "folder"):
@@ -178,6 +180,7 @@ def test_frames_are_gone_on_with(trained, home, tmp_path, capsys):
         ("clips", ["--num", "0"], "--num must be 1 or more, not 0"),
         ("clips", ["--out", "a.wav"], r"a\.wav must end in \.gif, \.mp4, \.png, \.npz, or be a folder"),
         ("clips", ["--fps", "0"], "--fps must be 1 to 100"),
+        ("clips", ["--label", "10"], "--label must be 0 to 9"),
         ("prediction", ["--num", "33"], "keeps 32 clips; use --num 32 or less"),
         ("prediction", ["--input", "{home}/gone.gif"], r"There is no video .*gone\.gif"),
         ("prediction", ["--input", "{home}/picture.gif"], "has 1 frame, and 3 are needed"),

@@ -89,8 +89,8 @@ class TorchStep:
         """Raises ValueError for what PyTorch's networks have not."""
         if model.get("spectral_norm"):
             raise ValueError("the PyTorch peer has no spectral norm")
-        if game.get("classes") and model["type"] not in ("Residual", "Spectrogram", "Wave"):
-            raise ValueError("the PyTorch peer has labels with models Residual, Spectrogram and Wave only")
+        if game.get("classes") and model["type"] not in ("Residual", "Spectrogram", "Wave", "Clip"):
+            raise ValueError("the PyTorch peer has labels with models Residual, Spectrogram, Wave and Clip only")
         if game.get("augment") and model["type"] == "MLP":
             raise ValueError("the PyTorch peer augments images, not an MLP's vectors")
 
@@ -123,7 +123,8 @@ class TorchStep:
         if model["type"] in ("Residual", "Spectrogram"):
             return self._residual_pair(config)
         if model["type"] == "Clip":
-            return self._formatted(video.Generator(model, self._shape, last), video.Critics(model, self._shape, last))
+            how = model, self._shape, config["game"]["classes"], last
+            return self._formatted(video.Generator(*how), video.Critics(*how))
         if model["type"] == "Vocoder":
             gen = vocoder.Generator(model, self._shape[0] // model["hop"], last)
             return self._formatted(gen, vocoder.Critics(model, last))

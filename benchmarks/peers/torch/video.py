@@ -75,11 +75,11 @@ def _turned(way: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Motion(nn.Module):
-    """start [B, M], noise [B, T, M] -> (codes [B, T, hidden], places [B, T, 2])."""
+    """start [B, M + classes], noise [B, T, M] -> (codes [B, T, hidden], places [B, T, 2])."""
 
-    def __init__(self, motion: int, hidden: int):
+    def __init__(self, motion: int, classes: int, hidden: int):
         super().__init__()
-        self.Dense_0, self.Dense_1 = nn.Linear(motion, hidden), nn.Linear(hidden, hidden)
+        self.Dense_0, self.Dense_1 = nn.Linear(motion + classes, hidden), nn.Linear(hidden, hidden)
         self.Dense_2, self.Dense_3 = nn.Linear(hidden, 2), nn.Linear(hidden, 2)
         self.ScanMover_0 = Mover(motion, hidden)
 
@@ -90,32 +90,36 @@ class Motion(nn.Module):
 
 
 class Generator(nn.Module):
-    """z [B, Z] -> clips [B, C, T, H, W] in [-1, 1]."""
+    """z [B, Z] (and label [B]) -> clips [B, C, T, H, W] in [-1, 1]."""
 
-    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, channels_last: bool):
         super().__init__()
         frames, height, width, channels = shape
         self._content, self._motion, self._shape = model["content"], model["motion"], shape
         self.z_dim = model["content"] + model["motion"] * (frames + 1)
         self._placed, self._channels_last = model["moves"] == "place", channels_last
-        self.Motion_0 = Motion(model["motion"], model["hidden"])
+        self._classes = classes
+        self.Motion_0 = Motion(model["motion"], classes, model["hidden"])
         size, patch, z_dim = shape[1:], model["patch"], model["content"] + model["hidden"]
         if self._placed:
             size, patch, z_dim = (height // 2, width // 2, channels), max(1, patch // 2), model["content"]
             self._away = [_away(n) for n in (height, width)]
         picture = {"gen": model["gen"], "patch": patch, "z_dim": z_dim, "blocks": (1,), "norm": model["norm"]}
-        self.draw = residual.Generator(picture, size, 0, channels_last)
+        self.draw = residual.Generator(picture, size, classes, channels_last)
 
-    def forward(self, z):
+    def forward(self, z, *label):
         content, start, noise = z.split([self._content, self._motion, z.shape[1] - self._content - self._motion], 1)
+        if label:
+            start = torch.cat([start, F.one_hot(label[0], self._classes).to(z.dtype)], 1)
         codes, places = self.Motion_0(start, noise.unflatten(1, (-1, self._motion)))
         if self._placed:
-            clips = 2 * self._put((self.draw(content) + 1) / 2, places) - 1
+            clips = 2 * self._put((self.draw(content, *label) + 1) / 2, places) - 1
             if self._channels_last:
                 clips = clips.contiguous(memory_format=torch.channels_last_3d)
             return clips
         each = torch.cat([content[:, None].expand(-1, codes.shape[1], -1), codes], 2)
-        frames = self.draw(each.flatten(0, 1)).unflatten(0, (-1, self._shape[0]))
+        label = [of.repeat_interleave(codes.shape[1]) for of in label]
+        frames = self.draw(each.flatten(0, 1), *label).unflatten(0, (-1, self._shape[0]))
         return frames.transpose(1, 2)
 
     def _put(self, thing: Tensor, places: Tensor) -> Tensor:
@@ -137,9 +141,9 @@ def _taps(place: Tensor, away: Tensor) -> Tensor:
 
 
 class FrameCritic(nn.Module):
-    """x [B, C, T, H, W] -> logits [B, frames], of frames that are drawn anew each time."""
+    """x [B, C, T, H, W] (and label [B]) -> logits [B, frames], of frames that are drawn anew each time."""
 
-    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, channels_last: bool):
         super().__init__()
         self._frames, self._follow = model["frames"], model["moves"] == "place"
         size, patch = shape[1:], model["patch"]
@@ -147,16 +151,17 @@ class FrameCritic(nn.Module):
             size, patch = (shape[1] // 2, shape[2] // 2, shape[3]), max(1, patch // 2)
             self._away, self._middle = [_away(n) for n in shape[1:3]], Middle(shape)
         picture = {"disc": model["disc"], "patch": patch, "blocks": (1,)}
-        self.Critic_0 = residual.Critic(picture, size, 0, False, channels_last)
+        self.Critic_0 = residual.Critic(picture, size, classes, False, channels_last)
 
-    def forward(self, x):
+    def forward(self, x, *label):
         n, total = len(x), x.shape[2]
         flat = x.transpose(1, 2).flatten(0, 1)  # in channels_last, and of one channel, no copy
         if self._frames < total:
             chosen = torch.rand(n, total, device=x.device).argsort(1)[:, : self._frames]
             chosen = chosen + total * torch.arange(n, device=x.device)[:, None]
             flat = flat.permute(0, 2, 3, 1)[chosen.flatten()].permute(0, 3, 1, 2)
-        return self.Critic_0(self._followed(flat) if self._follow else flat).view(n, self._frames)
+        label = [of.repeat_interleave(self._frames) for of in label]
+        return self.Critic_0(self._followed(flat) if self._follow else flat, *label).view(n, self._frames)
 
     def _followed(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H / 2, W / 2]: the part around the middle of what is bright."""
@@ -183,22 +188,6 @@ class Middle(nn.Module):
         return torch.stack([light.sum(2 - i) @ at for i, at in enumerate(self._at)], 1) / light.sum((1, 2))[:, None]
 
 
-class FromClip(nn.Linear):
-    """h [B, C, T, H, W] -> [B, F]; `size` is (T, H, W, C)."""
-
-    def __init__(self, size: Sequence[int], features: int, channels_last: bool):
-        super().__init__(int(np.prod(size)), features)
-        self._size, self._channels_last = size, channels_last
-
-    def forward(self, h):
-        return super().forward((h.permute(0, 2, 3, 4, 1) if self._channels_last else h).flatten(1))
-
-    def from_flax(self, name: str, value: np.ndarray) -> np.ndarray:
-        if name == "bias" or self._channels_last:
-            return value
-        return np.moveaxis(value.reshape(*self._size, -1), 3, 0).reshape(value.shape)
-
-
 class Halving(nn.Conv3d):
     """x [B, I, T, H, W] -> [B, O, ceil(T / 2), ...], 4x4x4, SAME, whose odd place is at the end."""
 
@@ -213,9 +202,9 @@ class Halving(nn.Conv3d):
 
 
 class ClipCritic(nn.Module):
-    """x [B, C, T, H, W] -> logits [B, 1]."""
+    """x [B, C, T, H, W] (and label [B]) -> logits [B, 1]."""
 
-    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, channels_last: bool):
         super().__init__()
         self._patch, self._channels_last = model["patch"], channels_last
         size, before, stack = [shape[0], *(n // self._patch for n in shape[1:3])], shape[3] * self._patch**2, []
@@ -223,13 +212,20 @@ class ClipCritic(nn.Module):
             stack.append((f"Conv_{i}", Halving(before, width)))
             size, before = [-(-n // 2) for n in size], width
         self._stack = named(self, stack)
-        self.Dense_0 = FromClip((*size, before), 1, channels_last)
+        features = int(np.prod(size)) * before
+        self.Dense_0 = nn.Linear(features, 1)
+        if classes:
+            self.Embed_0 = nn.Embedding(classes, features)
 
-    def forward(self, x):
+    def forward(self, x, *label):
         h = self._deep(x)
         for name in self._stack:
             h = leaky_relu(getattr(self, name)(h))
-        return self.Dense_0(h)
+        features = h.permute(0, 2, 3, 4, 1).flatten(1)  # in Flax's order; few
+        logit = self.Dense_0(features)
+        if label:
+            logit = logit + (self.Embed_0(label[0]) * features).sum(1, keepdim=True) * features.shape[1] ** -0.5
+        return logit
 
     def _deep(self, x):
         """The pixels of a patch as channels: [B, C, T, H, W] -> [B, C p p, T, H / p, W / p]."""
@@ -261,14 +257,14 @@ class PathCritic(nn.Module):
 
 
 class Critics(nn.Module):
-    """x [B, C, T, H, W] -> (logits of frames [B, frames], of clips [B, 1], and where things are placed of paths)."""
+    """x [B, C, T, H, W] (and label [B]) -> (logits of frames [B, frames], clips [B, 1], and of placed things paths)."""
 
-    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], channels_last: bool):
+    def __init__(self, model: Mapping[str, Any], shape: Sequence[int], classes: int, channels_last: bool):
         super().__init__()
-        self.FrameCritic_0 = FrameCritic(model, shape, channels_last)
-        self.ClipCritic_0 = ClipCritic(model, shape, channels_last)
+        self.FrameCritic_0 = FrameCritic(model, shape, classes, channels_last)
+        self.ClipCritic_0 = ClipCritic(model, shape, classes, channels_last)
         self.PathCritic_0 = PathCritic(shape) if model["moves"] == "place" else None
 
-    def forward(self, x):
-        logits = self.FrameCritic_0(x), self.ClipCritic_0(x)
+    def forward(self, x, *label):
+        logits = self.FrameCritic_0(x, *label), self.ClipCritic_0(x, *label)
         return logits if self.PathCritic_0 is None else (*logits, self.PathCritic_0(x))
