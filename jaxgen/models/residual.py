@@ -62,7 +62,8 @@ class Generator(nn.Module):
     `widths` are the channels of each resolution, the coarsest first; each is twice the one before. `blocks` says how
     many there are at each; its last number holds for all finer ones. The finest makes `patch` x `patch` pixels at once
     (sub-pixel convolution: Shi et al. 2016): large maps of few channels are slow. The class enters beside z at the
-    start, and with `batch` normalisation both enter each block.
+    start, and with `batch` normalisation both enter each block; or what is passed as `style` [B, F] in their place, which
+    then has channels to itself that hold for the whole picture, colours above all (AdaIN: Huang & Belongie 2017).
     """
 
     shape: tuple[int, int, int]
@@ -79,14 +80,15 @@ class Generator(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
+    def __call__(self, z: Array, label: Array | None = None, style: Array | None = None, *, train: bool) -> Array:
         if self.patch > 1 and self.output == "one_hot":
             raise ValueError(f"one-hot outputs are made place by place; patch must be 1, not {self.patch}")
         halvings = len(self.widths) - 1
         height, width = (n // self.patch for n in self.shape[:2])
         size = (height >> halvings, width >> halvings, self.widths[0])
-        condition = with_label(z, label, self.classes)
-        h = Dense(size[0] * size[1] * size[2], dtype=self.dtype)(condition)
+        start = with_label(z, label, self.classes)
+        condition = start if style is None else style
+        h = Dense(size[0] * size[1] * size[2], dtype=self.dtype)(start)
         h = h.reshape(len(z), *size)
         for i, width in enumerate(self.widths):
             if i:

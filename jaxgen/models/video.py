@@ -112,7 +112,9 @@ class Generator(nn.Module):
         each = jnp.broadcast_to(content[:, None], (len(z), frames, self.content))
         inputs = jnp.concatenate([each, codes], axis=-1).reshape(len(z) * frames, -1)
         label = None if label is None else jnp.repeat(label, frames)
-        return self._draw(self.shape[1:])(inputs, label, train=train).reshape(len(z), *self.shape)
+        # What the content says of the channels holds for all frames, so that colours do not change on the way.
+        style = each.reshape(-1, self.content)
+        return self._draw(self.shape[1:])(inputs, label, style, train=train).reshape(len(z), *self.shape)
 
     def _draw(self, shape: tuple[int, int, int]) -> residual.Generator:
         return residual.Generator(

@@ -118,6 +118,7 @@ class Generator(nn.Module):
         widths, self._classes, self._patch = model["gen"], classes, model["patch"]
         height, width = (n // self._patch >> len(widths) - 1 for n in shape[:2])
         self.Dense_0 = ToImage(model["z_dim"] + classes, (height, width, widths[0]), channels_last, bias=True)
+        condition = model.get("style") or model["z_dim"] + classes  # as many features as it has
         chain, made = [], 0
         for i, channels in enumerate(widths):
             if i:
@@ -126,18 +127,18 @@ class Generator(nn.Module):
                 chain += [(f"Dense_{i}", dense), (f"up_{i}", up)]
                 height, width = 2 * height, 2 * width
             for _ in range(blocks_at(model["blocks"], i)):
-                chain.append((f"Block_{made}", Block(channels, channels_last, model["norm"], model["z_dim"] + classes)))
+                chain.append((f"Block_{made}", Block(channels, channels_last, model["norm"], condition)))
                 made += 1
         self._chain, self._made = named(self, chain), made
         self.Conv_0 = nn.Conv2d(widths[-1], shape[2] * self._patch**2, 3, padding=1)
 
-    def forward(self, z, *label):
-        return torch.tanh(F.pixel_shuffle(self._last(self._features(z, *label)), self._patch))
+    def forward(self, z, *label, style=None):
+        return torch.tanh(F.pixel_shuffle(self._last(self._features(z, *label, style=style)), self._patch))
 
-    def _features(self, z, *label):
+    def _features(self, z, *label, style=None):
         """[B, C, H, W] at the size of the output."""
-        condition = torch.cat([z, F.one_hot(label[0], self._classes).to(z.dtype)], 1) if label else z
-        return through(self, self._chain, self.Dense_0(condition), condition)
+        start = torch.cat([z, F.one_hot(label[0], self._classes).to(z.dtype)], 1) if label else z
+        return through(self, self._chain, self.Dense_0(start), start if style is None else style)
 
     def _last(self, h):
         return self.Conv_0(leaky_relu(h)).float()

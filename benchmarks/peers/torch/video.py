@@ -105,6 +105,7 @@ class Generator(nn.Module):
             size, patch, z_dim = (height // 2, width // 2, channels), max(1, patch // 2), model["content"]
             self._away = [_away(n) for n in (height, width)]
         picture = {"gen": model["gen"], "patch": patch, "z_dim": z_dim, "blocks": (1,), "norm": model["norm"]}
+        picture["style"] = 0 if self._placed else model["content"]
         self.draw = residual.Generator(picture, size, classes, channels_last)
 
     def forward(self, z, *label):
@@ -119,7 +120,8 @@ class Generator(nn.Module):
             return clips
         each = torch.cat([content[:, None].expand(-1, codes.shape[1], -1), codes], 2)
         label = [of.repeat_interleave(codes.shape[1]) for of in label]
-        frames = self.draw(each.flatten(0, 1), *label).unflatten(0, (-1, self._shape[0]))
+        style = each[..., : self._content].flatten(0, 1)
+        frames = self.draw(each.flatten(0, 1), *label, style=style).unflatten(0, (-1, self._shape[0]))
         return frames.transpose(1, 2)
 
     def _put(self, thing: Tensor, places: Tensor) -> Tensor:
