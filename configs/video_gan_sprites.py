@@ -1,4 +1,4 @@
-"""Characters that walk, cast spells or slash, by what they do and where they look, 8 frames of 32x32 (Liberated Pixel Cup sprites).
+"""Characters that walk, cast spells or slash, by action, 8 frames of 32x32 (Liberated Pixel Cup sprites).
 
 jaxgen train configs/video_gan_sprites.py --data path/to/lpc-sprite-layers.zip
 

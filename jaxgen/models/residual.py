@@ -62,8 +62,8 @@ class Generator(nn.Module):
     `widths` are the channels of each resolution, the coarsest first; each is twice the one before. `blocks` says how
     many there are at each; its last number holds for all finer ones. The finest makes `patch` x `patch` pixels at once
     (sub-pixel convolution: Shi et al. 2016): large maps of few channels are slow. The class enters beside z at the
-    start, and with `batch` normalisation both enter each block; or what is passed as `style` [B, F] in their place, which
-    then has channels to itself that hold for the whole picture, colours above all (AdaIN: Huang & Belongie 2017).
+    start, and with `batch` normalisation both enter each block; or a `style` [B, F] in their place, which then decides
+    alone what holds for the whole picture, colours above all (as in AdaIN: Huang & Belongie 2017).
     """
 
     shape: tuple[int, int, int]

@@ -109,6 +109,16 @@ def test_batch_normalisation_takes_a_condition():
         residual.Block("batch").init(jax.random.key(0), jnp.ones((2, 4, 4, 8)), train=True)
 
 
+def test_a_style_enters_the_blocks_in_the_place_of_latents_and_class():
+    module = residual.Generator((4, 4, 1), (4, 4), norm="batch", classes=3)
+    z, label, style = jnp.ones((2, 6)), jnp.array([0, 2]), jnp.ones((2, 5))
+    without = module.init(jax.random.key(0), z, label, train=False)["params"]
+    params = module.init(jax.random.key(0), z, label, style, train=False)["params"]
+    for found, width in ((without, 6 + 3), (params, 5)):
+        assert found["Dense_0"]["kernel"].shape[0] == 6 + 3
+        assert found["Block_0"]["ConditionalBatchNorm_0"]["scale"]["kernel"].shape[0] == width
+
+
 def test_one_hot_outputs_have_no_patches():
     gen = residual.Generator((8, 12, 3), (4, 4), output="one_hot", patch=2)
     with pytest.raises(ValueError, match="patch must be 1, not 2"):
