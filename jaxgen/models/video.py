@@ -22,6 +22,7 @@ from jaxgen.types import Array
 
 SHARP = 0.98  # of the sine: how suddenly what moves turns at a border; 1 is a mirror
 GAIN = 0.1  # of changes of speed, which noise would turn into jitter
+LEVER = 0.3  # share of a path's gradient that passes: else the penalty, which is by pixels, holds its critic down most
 JITTER = 0.03  # a change of a step that is half a change, in units of `put`: a quarter of a pixel of 32
 DARK = 1e-6  # brightness that all pixels have: the middle of a dark frame is its own
 
@@ -266,6 +267,7 @@ class PathCritic(nn.Module):
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         places = path(x.astype(jnp.float32))
+        places = LEVER * places + (1 - LEVER) * jax.lax.stop_gradient(places)
         steps = jnp.diff(places, axis=1)
         changes = jnp.diff(steps, axis=1)
         changed = changes**2 / (changes**2 + JITTER**2)

@@ -21,7 +21,7 @@ from benchmarks.peers.torch.residual import leaky_relu, named
 
 Tensor = torch.Tensor
 DARK = 1e-6
-SHARP, GAIN, JITTER = 0.98, 0.1, 0.03
+SHARP, GAIN, LEVER, JITTER = 0.98, 0.1, 0.3, 0.03
 
 
 class Gates(nn.Module):
@@ -250,6 +250,7 @@ class PathCritic(nn.Module):
     def forward(self, x):
         light = (x.mean(1) + 1) / 2
         places = self._middle(light.flatten(0, 1)).unflatten(0, light.shape[:2])
+        places = torch.lerp(places.detach(), places, LEVER)
         steps = places.diff(dim=1)
         changes = steps.diff(dim=1)
         changed = changes.square() / (changes.square() + JITTER**2)
