@@ -20,8 +20,8 @@ from jaxgen.models.layers import Dense, leaky_relu, with_label
 from jaxgen.models.residual import space_to_depth
 from jaxgen.types import Array
 
-SHARP = 0.98  # of the sine: how suddenly what moves turns at a border; 1 is a mirror
-GAIN = 0.1  # of changes of speed, which noise would turn into jitter
+SHARP = 0.999  # of the sine: how suddenly what moves turns at a border; 1 is a mirror. With .98 no way is straight
+GAIN = 0.03  # of changes of speed, which noise would turn into jitter
 LEVER = 0.3  # share of a path's gradient that passes: else the penalty, which is by pixels, holds its critic down most
 JITTER = 0.03  # a change of a step that is half a change, in units of `put`: a quarter of a pixel of 32
 DARK = 1e-6  # brightness that all pixels have: the middle of a dark frame is its own

@@ -21,7 +21,7 @@ from benchmarks.peers.torch.residual import leaky_relu, named
 
 Tensor = torch.Tensor
 DARK = 1e-6
-SHARP, GAIN, LEVER, JITTER = 0.98, 0.1, 0.3, 0.03
+SHARP, GAIN, LEVER, JITTER = 0.999, 0.03, 0.3, 0.03
 
 
 class Gates(nn.Module):
