@@ -22,6 +22,7 @@ from benchmarks.peers.torch.residual import leaky_relu, named
 Tensor = torch.Tensor
 DARK = 1e-6
 SHARP, GAIN, LEVER, JITTER = 0.999, 0.03, 0.3, 0.03
+WAVES = (2.0, 4.0, 8.0)
 
 
 class Gates(nn.Module):
@@ -243,7 +244,8 @@ class PathCritic(nn.Module):
 
     def __init__(self, shape: Sequence[int], features: int = 128):
         super().__init__()
-        self._middle, seen = Middle(shape), 2 * (4 * shape[0] - 5) + shape[0] - 1
+        self._middle, seen = Middle(shape), 2 * (4 * shape[0] - 5) + shape[0] - 1 + 2 * len(WAVES)
+        self._waves = torch.tensor(WAVES, device=DEVICE)
         self.Dense_0, self.Dense_1 = nn.Linear(seen, features), nn.Linear(features, features)
         self.Dense_2 = nn.Linear(features, 1)
 
@@ -255,7 +257,9 @@ class PathCritic(nn.Module):
         changes = steps.diff(dim=1)
         changed = changes.square() / (changes.square() + JITTER**2)
         fast = (steps.square().sum(2) + DARK).sqrt()
-        h = torch.cat([torch.cat([places, 4 * steps, 8 * changes, changed], 1).flatten(1), 4 * fast], 1)
+        waves = 2 * math.pi * fast.mean(1, keepdim=True) * self._waves
+        both = torch.cat([places, 4 * steps, 8 * changes, changed], 1).flatten(1)
+        h = torch.cat([both, 4 * fast, waves.sin(), waves.cos()], 1)
         return self.Dense_2(leaky_relu(self.Dense_1(leaky_relu(self.Dense_0(h)))))
 
 
