@@ -259,8 +259,8 @@ class ClipCritic(nn.Module):
 class PathCritic(nn.Module):
     """x [B, T, H, W, C] -> logits [B]: of the `path` of what moves, its steps, how long they are, and how they change.
 
-    Strided convolutions hardly see a fraction of a pixel, which is what makes motion jitter. How fast clips are it sees by
-    Fourier features too (Tancik et al. 2020): without, all of them came to be of much the same speed.
+    Strided convolutions hardly see a fraction of a pixel, which is what makes motion jitter. How fast a clip is it sees
+    by Fourier features too (Tancik et al. 2020): without, all of them came to have much the same speed.
     """
 
     features: int = 128
