@@ -1,6 +1,9 @@
 """The next frame of a moving digit from four before it, 32x32.
 
 jaxgen train configs/frame_prediction.py
+
+9 minutes on one shared core of an EPYC. Of held-out clips the mean squared error is a tenth of the last frame's copied
+(0.0018), the distance in learned features a third (1.7).
 """
 
 from jaxgen.config import Adam, Config, Loop, Paired, UNet
