@@ -2,7 +2,7 @@
 
 jaxgen train configs/video_gan_sprites.py --data path/to/lpc-sprite-layers.zip
 
-19 minutes on one shared core of an EPYC. Gate 6 on it is missed: the clip Fréchet distance is 3.6 (asked 10), but colours
+19 minutes on one shared core of an EPYC. Gate 6 on it is missed: clip Fréchet distance is 3.6 (asked 10), but colours
 are not exact enough for networks that know characters by them.
 """
 
