@@ -275,7 +275,7 @@ class PathCritic(nn.Module):
         changed = changes**2 / (changes**2 + JITTER**2)
         fast = jnp.sqrt((steps**2).sum(-1) + DARK)
         both = jnp.concatenate([places, 4 * steps, 8 * changes, changed], axis=1)  # all about as large
-        waves = 2 * math.pi * fast.mean(1, keepdims=True) * jnp.array(WAVES)
+        waves = 2 * math.pi * fast.mean(1, keepdims=True) * jnp.array(WAVES)[None]
         h = jnp.concatenate([both.reshape(len(x), -1), 4 * fast, jnp.sin(waves), jnp.cos(waves)], axis=1)
         for _ in range(2):
             h = leaky_relu(Dense(self.features, dtype=self.dtype, kernel_init=_he)(h))

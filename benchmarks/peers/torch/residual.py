@@ -169,7 +169,7 @@ class LevelGenerator(Generator):
             self._never, self._kinds = never, torch.eye(tiles, device=DEVICE)[list(placed)].T
         self._ends = named(self, layers)
 
-    def forward(self, z, *label):
+    def forward(self, z, *label, style=None):
         h = self._features(z)
         kinds = self._last(h) + getattr(self, self._ends[0])(z).float()
         if not self._placed:
