@@ -65,6 +65,13 @@ def with_label(x: Array, label: Array | None, classes: int) -> Array:
     return x if label is None else jnp.concatenate([x, jax.nn.one_hot(label, classes, dtype=x.dtype)], axis=-1)
 
 
+def projection(features: Array, label: Array, classes: int, dtype: Any = None) -> Array:
+    """What the class says of a critic's features [B, F]: their product with the label's embedding, [B] (Miyato & Koyama
+    2018), over the root of F. Called in a module's `__call__`, whose the embedding then is."""
+    embedded = nn.Embed(classes, features.shape[-1], dtype=dtype)(label)
+    return jnp.sum(embedded * features, axis=-1) * features.shape[-1] ** -0.5
+
+
 class ConditionalBatchNorm(nn.Module):
     """Batch normalisation whose scale and shift depend on a condition: x [B, ..., C], condition [B, F] -> as x.
 

@@ -14,7 +14,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxgen.models.convolution import Conv
-from jaxgen.models.layers import ConditionalBatchNorm, Dense, leaky_relu, with_label
+from jaxgen.models.layers import ConditionalBatchNorm, Dense, leaky_relu, projection, with_label
 from jaxgen.models.resample import bilinear_up, blur
 from jaxgen.types import Array
 
@@ -198,6 +198,5 @@ class Critic(nn.Module):
                 features = leaky_relu(Dense(self.widths[0], dtype=self.dtype, kernel_init=_he)(features))
         logit = Dense(1, dtype=self.dtype)(features)[:, 0]
         if label is not None:
-            embedded = nn.Embed(self.classes, features.shape[-1], dtype=self.dtype)(label)
-            logit += jnp.sum(embedded * features, axis=-1) * features.shape[-1] ** -0.5
+            logit += projection(features, label, self.classes, self.dtype)
         return logit.astype(jnp.float32)

@@ -1,9 +1,10 @@
-"""Clips from a content and a motion, and critics of frames and of clips (MoCoGAN: Tulyakov et al. 2018).
+"""Clips from a content and a motion, and critics of frames, of clips and of paths (MoCoGAN: Tulyakov et al. 2018).
 
 One latent holds for the whole clip; a recurrent core makes the motion, from a start and from noise at each frame.
-Frames are made by the bottlenecks of `residual`. Where what moves keeps its shape (`Placed`), it is drawn once a clip
+Frames are made by the bottlenecks of `residual`. Where what moves keeps its shape (`placed`), it is drawn once a clip
 and put into each frame by linear interpolation, which along each axis is a product of matrices (the writing of DRAW:
-Gregor et al. 2015): a fiftieth of the work, and what it is cannot change on the way.
+Gregor et al. 2015): a fiftieth of the work, and what it is cannot change on the way. It turns back at the borders: that
+is given, not learnt. Starts, directions, speeds and their changes are.
 """
 
 import math
@@ -16,7 +17,7 @@ from flax import linen as nn
 from jaxgen.axes import example_keys
 from jaxgen.models import residual
 from jaxgen.models.convolution import Conv
-from jaxgen.models.layers import Dense, leaky_relu, with_label
+from jaxgen.models.layers import Dense, leaky_relu, projection, with_label
 from jaxgen.models.residual import space_to_depth
 from jaxgen.types import Array
 
@@ -251,8 +252,7 @@ class ClipCritic(nn.Module):
         features = h.reshape(len(x), -1)
         logit = Dense(1, dtype=self.dtype)(features)[:, 0]
         if label is not None:
-            embedded = nn.Embed(self.classes, features.shape[-1], dtype=self.dtype)(label)
-            logit += jnp.sum(embedded * features, axis=-1) * features.shape[-1] ** -0.5
+            logit += projection(features, label, self.classes, self.dtype)
         return logit.astype(jnp.float32)
 
 

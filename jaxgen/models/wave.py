@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxgen.axes import example_keys
 from jaxgen.models.convolution import Conv, ConvTranspose
-from jaxgen.models.layers import Dense, leaky_relu, with_label
+from jaxgen.models.layers import Dense, leaky_relu, projection, with_label
 from jaxgen.types import Array
 
 TAPS, STRIDE = 25, 4
@@ -67,8 +67,7 @@ class Critic(nn.Module):
         h = h.reshape(len(h), -1)
         logit = Dense(1, dtype=self.dtype)(h)[:, 0]
         if label is not None:
-            embedded = nn.Embed(self.classes, h.shape[-1], dtype=self.dtype)(label)
-            logit += jnp.sum(embedded * h, axis=-1) * h.shape[-1] ** -0.5
+            logit += projection(h, label, self.classes, self.dtype)
         return logit.astype(jnp.float32)
 
 
