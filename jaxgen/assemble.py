@@ -263,6 +263,7 @@ def _against_critic(config: Config) -> dict[str, Any]:
         "penalties": tuple(_find("penalty", name, PENALTIES) for name in names),
         "penalty_weight": rules.penalty_weight,
         "penalty_every": rules.penalty_every,
+        "penalty_decay": rules.penalty_decay,
         "ema_decay": rules.ema_decay,
         "skip_nonfinite": config.loop.nonfinite == "skip",
     }

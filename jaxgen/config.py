@@ -53,6 +53,7 @@ class Adversarial:
     penalty: str = ""
     penalty_weight: float = 1.0
     penalty_every: int = 1  # lazy: computed at every n-th step with n times the weight
+    penalty_decay: int = 0  # > 0: steps over which the weight falls to a tenth, by a cosine
     critic_steps: int = 1  # each trains on its own part of the batch
     ema_decay: float = 0.999
     classes: int = 0  # > 0: both networks see the label
@@ -76,6 +77,7 @@ class Paired:
     penalty: str = ""
     penalty_weight: float = 1.0
     penalty_every: int = 1
+    penalty_decay: int = 0
     ema_decay: float = 0.999
     augment: str = ""  # of both images of a pair: translation, cutout, flip, joined by "+"
     augment_p: float = 1.0  # probability of each
@@ -95,6 +97,7 @@ class Unpaired:
     penalty: str = ""
     penalty_weight: float = 1.0
     penalty_every: int = 1
+    penalty_decay: int = 0
     ema_decay: float = 0.999
 
 
@@ -144,6 +147,7 @@ class AdversarialSequence:
     penalty: str = ""
     penalty_weight: float = 1.0
     penalty_every: int = 1
+    penalty_decay: int = 0
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,7 @@ LIMITS: dict[str, tuple[float, float]] = {
             "adversarial beta beta_warmup blocks classes clip cycle decay eps identity l1 matching penalty_weight",
         ),
         ((0, math.inf), "pool warmup weight_decay conductor critic_pretrain free_nats free_until mle pretrain"),
-        ((0, math.inf), "iterations shuffle"),
+        ((0, math.inf), "iterations penalty_decay shuffle"),
         ((0, 45), "transpose"),
     )
     for name in names.split()

@@ -27,6 +27,8 @@ class Rules(Protocol):
     def penalty_weight(self) -> float: ...
     @property
     def penalty_every(self) -> int: ...
+    @property
+    def penalty_decay(self) -> int: ...
 
 
 def two_sides(loss: Loss, real: PyTree, fake: PyTree) -> tuple[Array, Array]:
@@ -53,15 +55,15 @@ def update_critic(
     logits: Callable[[PyTree], tuple[tuple[PyTree, PyTree], PyTree]],
     critic: Callable[[PyTree], Critic],
     points: tuple[Array, Array, Array],
-    due: Array,
+    step: Array,
     rules: Rules,
     axis_name: str | None,
 ) -> tuple[Player, dict[str, Array]]:
     """(the critic after one update, metrics of this device).
 
     `logits(params)` gives ((real, fake), new statistics), real and fake as `two_sides` takes them; `critic(params)` the
-    function whose gradient is penalised, at `points`: real and fake examples and a key for each, in the steps that are
-    `due`.
+    function whose gradient is penalised, at `points`: real and fake examples and a key for each, in the steps in which
+    one is due.
     """
 
     def loss(params: PyTree) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
@@ -73,11 +75,19 @@ def update_critic(
 
     def penalty(params: PyTree) -> Array:
         terms = [p(critic(params), *points).mean() for p in rules.penalties]
-        return rules.penalty_weight * rules.penalty_every * sum(terms, jnp.zeros(()))
+        return _weight(step, rules) * rules.penalty_every * sum(terms, jnp.zeros(()))
 
     (value, (stats, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(disc.params)
     metrics["loss/disc"] = value
     if rules.penalties:
+        due = step % rules.penalty_every == 0
         extra = jax.lax.cond(due, jax.grad(penalty), partial(jax.tree.map, jnp.zeros_like), disc.params)
         grads = jax.tree.map(jnp.add, grads, extra)
     return update(disc, rules.disc_tx, grads, stats, axis_name), metrics
+
+
+def _weight(step: Array, rules: Rules) -> Array | float:
+    """The penalties' weight at a step: with `penalty_decay`, it falls to a tenth along half a cosine, and stays."""
+    if not rules.penalty_decay:
+        return rules.penalty_weight
+    return optax.cosine_decay_schedule(rules.penalty_weight, rules.penalty_decay, alpha=0.1)(step)

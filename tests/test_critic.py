@@ -1,11 +1,16 @@
 """Critics that are several at once: their losses and penalties by hand."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from jaxgen.critic import mean_of_means, total, two_sides
-from jaxgen.losses.adversarial import nonsaturating, relativistic
+from jaxgen.critic import mean_of_means, total, two_sides, update_critic
+from jaxgen.losses.adversarial import Loss, nonsaturating, relativistic
+from jaxgen.losses.penalties import Penalty, r1
+from jaxgen.player import Player
 
 RNG = np.random.default_rng(0)
 FRAMES = RNG.normal(size=(2, 4, 3)).astype(np.float32)  # real and fake logits [4, 3]
@@ -59,3 +64,36 @@ def test_total_by_hand():
     np.testing.assert_array_equal(total(three), [111, -0.5])
     np.testing.assert_array_equal(total((three, one)), [112, 1.5])
     np.testing.assert_array_equal(total((three.reshape(2, 3, 1), (one, one))), [113, 3.5])
+
+
+SGD = optax.sgd(1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    loss: Loss = lambda real, fake: (0 * real, 0 * fake)
+    disc_tx: optax.GradientTransformation = SGD
+    penalties: tuple[Penalty, ...] = (r1,)
+    penalty_weight: float = 0.25
+    penalty_every: int = 2
+    penalty_decay: int = 0
+
+
+@pytest.mark.parametrize(
+    ("decay", "step", "share"),
+    [(0, 0, 1), (0, 7, 0), (0, 8, 1), (8, 0, 1), (8, 3, 0), (8, 4, 0.55), (8, 8, 0.1), (8, 20, 0.1)],
+)
+def test_what_is_left_of_a_penalty_at_a_step(decay, step, share):
+    """D(x) = w x has the penalty w^2 / 2, with the gradient w."""
+    w = jnp.array(2.0)
+    points = jnp.ones((4, 1)), jnp.zeros((4, 1)), jnp.zeros(4)
+    disc, _ = update_critic(
+        Player(w, {}, SGD.init(w)),
+        lambda w: ((w * points[0][:, 0], w * points[1][:, 0]), {}),
+        lambda w: lambda x: w * x[:, 0],
+        points,
+        jnp.array(step),
+        Rules(penalty_decay=decay),
+        None,
+    )
+    np.testing.assert_allclose(disc.params, 2 - 0.25 * 2 * share * 2, rtol=1e-6)

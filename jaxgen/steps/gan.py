@@ -38,6 +38,7 @@ class GAN:
     penalties: tuple[Penalty, ...] = ()
     penalty_weight: float = 1.0
     penalty_every: int = 1  # n: at every n-th step, n times as strong (Karras et al. 2020, section 3.1)
+    penalty_decay: int = 0  # > 0: steps over which the weight falls to a tenth, by a cosine (Huang et al. 2024)
     critic_steps: int = 1  # k: critic update j of a step trains on every k-th example, from the j-th
     ema_decay: float = 0.999
     classes: int = 0  # > 0: conditional on a `label` below this number
@@ -83,14 +84,13 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
     # Every parts-th example: which examples share an update does not depend on the number of devices.
     shares = jax.tree.map(lambda a: jnp.stack([a[j::parts] for j in range(parts)]), dict(batch))
     key = jax.random.fold_in(state.key, state.step)
-    due = state.step % game.penalty_every == 0
 
     def early(disc: Player, share: tuple[Batch, Array]) -> tuple[Player, None]:
         x, key = share
         keys = jax.random.split(key, 3)
         fake, _ = _generate(state.gen.params, x, keys[0], state, game, axis_name)
         fake = jax.lax.stop_gradient(fake)
-        return _update_critic(disc, x, fake, state.augment_p, keys[1], due, game, axis_name)[0], None
+        return _update_critic(disc, x, fake, state, keys[1], game, axis_name)[0], None
 
     disc = state.disc
     if parts > 1:
@@ -103,7 +103,7 @@ def train_step(state: State, batch: Batch, game: GAN, axis_name: str | None = No
     fake, pull, gen_stats = jax.vjp(
         lambda params: _generate(params, last, z_key, state, game, axis_name), state.gen.params, has_aux=True
     )
-    disc, metrics = _update_critic(disc, last, fake, state.augment_p, disc_key, due, game, axis_name)
+    disc, metrics = _update_critic(disc, last, fake, state, disc_key, game, axis_name)
 
     def gen_loss(images: Array) -> Array:  # differentiated to the images only: no wasted critic weight gradients
         seen, images = _augmented(last, images, state.augment_p, gen_key, game, axis_name)
@@ -198,10 +198,10 @@ def _augmented(
 
 
 def _update_critic(
-    disc: Player, batch: Batch, fake: Array, p: Array, key: Array, due: Array, game: GAN, axis_name: str | None
+    disc: Player, batch: Batch, fake: Array, state: State, key: Array, game: GAN, axis_name: str | None
 ) -> tuple[Player, dict[str, Array]]:
-    """One update, and the metrics of this device."""
-    batch, fake = _augmented(batch, fake, p, key, game, axis_name)
+    """One update of a critic, not yet that of the state, and the metrics of this device."""
+    batch, fake = _augmented(batch, fake, state.augment_p, key, game, axis_name)
     loss_key, penalty_key, t_key = jax.random.split(key, 3)
     x, label = batch["image"], _label(batch, game)
 
@@ -213,4 +213,4 @@ def _update_critic(
         return lambda inputs: total(run(inputs, *label)[0])
 
     points = x, fake, example_keys(t_key, len(x), axis_name)
-    return update_critic(disc, logits, critic, points, due, game, axis_name)
+    return update_critic(disc, logits, critic, points, state.step, game, axis_name)

@@ -55,6 +55,7 @@ class SequenceGAN:
     penalties: tuple[Penalty, ...] = ()
     penalty_weight: float = 1.0
     penalty_every: int = 1
+    penalty_decay: int = 0
     ema_decay: float = 0.999
     skip_nonfinite: bool = False  # leave the state as it was where a loss or an update isn't finite
 
@@ -338,7 +339,7 @@ def _update_critic(
     if game.penalties:
         soft = [a if a.ndim == 3 else jax.nn.one_hot(a, size) for a in points[:2]]
         points = soft[0], soft[1], points[2]
-    disc, metrics = update_critic(disc, logits, critic, points, step % game.penalty_every == 0, game, axis_name)
+    disc, metrics = update_critic(disc, logits, critic, points, step, game, axis_name)
     del metrics["overfitting"]
     return disc, metrics
 

@@ -59,6 +59,7 @@ class Paired:
     penalties: tuple[Penalty, ...] = ()  # on the sum of an example's logits
     penalty_weight: float = 1.0
     penalty_every: int = 1
+    penalty_decay: int = 0
     ema_decay: float = 0.999
     skip_nonfinite: bool = False
 
@@ -83,6 +84,7 @@ class Unpaired:
     penalties: tuple[Penalty, ...] = ()  # on the sum of an example's logits
     penalty_weight: float = 1.0
     penalty_every: int = 1
+    penalty_decay: int = 0
     ema_decay: float = 0.999
     skip_nonfinite: bool = False
 
@@ -364,7 +366,7 @@ def _update_critic(
         logits,
         critic,
         (real, fake, example_keys(t_key, len(real), axis_name)),
-        step % game.penalty_every == 0,
+        step,
         game,
         axis_name,
     )
