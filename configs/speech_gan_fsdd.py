@@ -15,7 +15,7 @@ from jaxgen.config import Adam, Adversarial, Config, Loop, Spectrogram
 def get_config() -> Config:
     return Config(
         domain="speech/spectrograms",
-        model=Spectrogram(z_dim=64, gen=(160, 80, 48, 24), disc=(160, 80, 48, 24), norm="batch"),
+        model=Spectrogram(z_dim=64, gen=(160, 80, 48, 24), disc=(160, 80, 48, 24), patch=1, norm="batch"),
         game=Adversarial(
             loss="relativistic",
             gen=Adam(lr=1e-3, b1=0.0, b2=0.99, decay=4100),
