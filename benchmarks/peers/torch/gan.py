@@ -4,6 +4,7 @@ weights in the generator's update, lazy penalties, augmentation of what the crit
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.functional import relu, softplus
 
 from benchmarks.peers.torch.augment import augmentation
 from benchmarks.peers.torch.device import DEVICE, new_step, prepared
-from benchmarks.peers.torch.optim import Average, Optimiser
+from benchmarks.peers.torch.optim import Average, Optimiser, penalty_weight
 
 Tensor = torch.Tensor
 Logits = tuple[Tensor, ...]
@@ -56,7 +57,7 @@ class GANStep:
         if self._at - {"r1", "r2"}:
             raise ValueError(f"the PyTorch peer has r1 and r2, not {game['penalty']!r}")
         self._every = game["penalty_every"]
-        self._weight = game["penalty_weight"] * game["penalty_every"]
+        self._weight = partial(penalty_weight, game)
         self._augment = augmentation(game["augment"]) if game["augment"] else None
         self._p = torch.full((), game["augment_p"], device=DEVICE)
         self._adapts = game["augment"] and game["ada_target"] > 0
@@ -77,7 +78,7 @@ class GANStep:
         self._critic_learns(True)
         if self._at and self._step % self._every == 0:
             d_loss, overfitting, penalty = self._penalised(x, fake.detach(), *labels)
-            self._disc_tx.update(d_loss + self._weight * penalty)
+            self._disc_tx.update(d_loss + self._weight(self._step) * penalty)
         else:
             d_loss, overfitting = self._disc_loss(x, fake.detach(), *labels)
             self._disc_tx.update(d_loss)

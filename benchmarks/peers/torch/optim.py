@@ -48,8 +48,18 @@ class Optimiser:
             return lr * self._step / warmup
         if not decay:
             return lr
-        done = min(1.0, (self._step - warmup) / (decay - warmup))
-        return lr * 0.5 * (1 + math.cos(math.pi * done))
+        return lr * _cosine(self._step - warmup, decay - warmup)
+
+
+def penalty_weight(game: Mapping[str, Any], step: int) -> float:
+    """That of a lazy penalty in a step in which one is due."""
+    weight, decay = game["penalty_weight"] * game["penalty_every"], game["penalty_decay"]
+    return weight * (0.1 + 0.9 * _cosine(step, decay)) if decay else weight
+
+
+def _cosine(step: int, steps: int) -> float:
+    """From 1 to 0 along half a cosine."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
 class Average:

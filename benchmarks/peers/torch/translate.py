@@ -8,6 +8,7 @@ fused Adam.
 # (PyTorch is installed in the peer's own environment only; a type checker takes this folder for it.)
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from benchmarks.peers.torch.augment import augmentation
 from benchmarks.peers.torch.degrade import Degrade
 from benchmarks.peers.torch.device import DEVICE, new_step, prepared
 from benchmarks.peers.torch.gan import LOSSES
-from benchmarks.peers.torch.optim import Average, Optimiser
+from benchmarks.peers.torch.optim import Average, Optimiser, penalty_weight
 from benchmarks.peers.torch.pool import Places
 from benchmarks.peers.torch.spade import noise_map
 
@@ -40,7 +41,7 @@ class Critics:
         if self._at - {"r1", "r2"}:
             raise ValueError(f"the PyTorch peer has r1 and r2, not {game['penalty']!r}")
         self._every = game["penalty_every"]
-        self._weight = game["penalty_weight"] * game["penalty_every"]
+        self._weight = partial(penalty_weight, game)
         self._step = 0
         self._losses = prepared(self._losses_of, variant, precision)
         # Not compiled: torch.compile refuses the second derivatives.
@@ -52,7 +53,7 @@ class Critics:
         fake = [one.detach() for one in fake]
         if self._at and self._step % self._every == 0:
             losses, penalty = self._penalised(real, fake, *given)
-            self._tx.update(sum(losses) + self._weight * penalty)
+            self._tx.update(sum(losses) + self._weight(self._step) * penalty)
         else:
             losses = self._losses(real, fake, *given)
             self._tx.update(sum(losses))
