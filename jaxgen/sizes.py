@@ -55,6 +55,7 @@ class Clip:
     frames: int = 2  # of each clip that the critic of frames sees
     patch: int = 2  # pixels along the side of what one place of the finest resolution holds
     norm: Literal["none", "batch"] = "none"  # batch: what draws knows its latents in each block, else at the start
+    still: bool = False  # of shapes: a picture that is drawn once a clip is seen where a mask says (VGAN)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ def networks(cfg: Config, axis_name: str | None):
         raise UserError(f"The domain {cfg.domain!r} has no model {type(model).__name__}; choose Clip.")
     if not isinstance(cfg.game, Adversarial) or cfg.game.augment:
         raise UserError("Clips are played by Adversarial, without --game.augment.")
+    if model.still and model.moves == "place":
+        raise UserError("What moves from place to place is drawn once a clip anyway; leave out --model.still.")
     if not 1 <= model.frames <= shape[0]:
         raise UserError(f"--model.frames must be 1 to {shape[0]}, the frames of a clip, not {model.frames}.")
     if shape[1] % (2 * model.patch) or shape[2] % (2 * model.patch):
@@ -67,7 +69,7 @@ def networks(cfg: Config, axis_name: str | None):
     drawn = (shape[1] // whole // patch, shape[2] // whole // patch, shape[3])
     check_halvings(drawn, max(len(model.gen), len(model.disc)) - 1, least=2)
     classes, of = cfg.game.classes, (model.content, model.motion, model.hidden, model.gen)
-    gen = video.Generator(shape, *of, placed, patch, model.norm, classes, axis_name, dtype)
+    gen = video.Generator(shape, *of, placed, patch, model.norm, model.still, classes, axis_name, dtype)
     critics = model.disc, model.clip, model.frames, model.patch
     return gen, video.Critics(*critics, placed, classes, axis_name, dtype)
 

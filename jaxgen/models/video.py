@@ -8,6 +8,7 @@ is given, not learnt. Starts, directions, speeds and their changes are.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ GAIN = 0.03  # of changes of speed, which noise would turn into jitter
 LEVER = 0.3  # share of a path's gradient that passes: else the penalty, which is by pixels, holds its critic down most
 JITTER = 0.03  # a change of a step that is half a change, in units of `put`: a quarter of a pixel of 32
 WAVES = (2.0, 4.0, 8.0)  # of a path's speed, in a unit of `put` a frame
+SHIFT = 2.0  # pixels by which what is drawn once a clip may move
 DARK = 1e-6  # brightness that all pixels have: the middle of a dark frame is its own
 
 _he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -81,6 +83,9 @@ class Generator(nn.Module):
     z holds the content, the start of the motion and the noise of each frame, in this order (`parts`). `widths` and
     `patch` as those of `residual.Generator`. With `placed`, one thing of half the height and width moves before what
     is dark (-1); without, content and motion make each frame. The class is part of the content and of the start.
+
+    With `still`, content and class also make one picture a clip, which motion shifts a little, and frames are drawn
+    only where a mask says so, before that picture (VGAN: Vondrick et al. 2016): what does not move stays as it is.
     """
 
     shape: tuple[int, int, int, int]
@@ -91,6 +96,7 @@ class Generator(nn.Module):
     placed: bool = False
     patch: int = 1
     norm: residual.Norm = "none"
+    still: bool = False  # not with placed
     classes: int = 0
     axis_name: str | None = None
     dtype: Any = None
@@ -114,12 +120,19 @@ class Generator(nn.Module):
             return 2 * put((draw(content, label, train=train) + 1) / 2, places, (height, width)) - 1
         each = jnp.broadcast_to(content[:, None], (len(z), frames, self.content))
         inputs = jnp.concatenate([each, codes], axis=-1).reshape(len(z) * frames, -1)
-        label = None if label is None else jnp.repeat(label, frames)
+        repeated = None if label is None else jnp.repeat(label, frames)
         # What the content says of the channels holds for all frames, so that colours do not change on the way.
         style = each.reshape(-1, self.content)
-        return self._draw(self.shape[1:])(inputs, label, style, train=train).reshape(len(z), *self.shape)
+        draw = self._draw((height, width, channels + self.still))
+        drawn = draw(inputs, repeated, style, train=train).reshape(len(z), frames, height, width, -1)
+        if not self.still:
+            return drawn
+        picture = self._draw((height, width, channels), "still")(content, label, train=train)
+        by = SHIFT * nn.tanh(nn.Dense(2, kernel_init=_small)(codes))
+        mask = (1 + drawn[..., -1:]) / 2
+        return mask * drawn[..., :-1] + (1 - mask) * (2 * shifted((picture + 1) / 2, by) - 1)
 
-    def _draw(self, shape: tuple[int, int, int]) -> residual.Generator:
+    def _draw(self, shape: tuple[int, int, int], name: str = "draw") -> residual.Generator:
         return residual.Generator(
             shape,
             self.widths,
@@ -128,7 +141,7 @@ class Generator(nn.Module):
             classes=self.classes,
             axis_name=self.axis_name,
             dtype=self.dtype,
-            name="draw",
+            name=name,
         )
 
 
@@ -138,14 +151,23 @@ def put(thing: Array, places: Array, size: tuple[int, int]) -> Array:
     At places of -1 and 1 it touches the borders; beyond, it leaves the frame. Between pixels it is interpolated
     linearly.
     """
-    rows, columns = (_taps(places[..., axis], thing.shape[axis + 1], size[axis]).astype(thing.dtype) for axis in (0, 1))
+    return _laid(thing, [(places[..., i] + 1) * (size[i] - thing.shape[i + 1]) / 2 for i in (0, 1)], size)
+
+
+def shifted(picture: Array, by: Array) -> Array:
+    """picture [B, H, W, C], by [B, T, 2] in pixels -> [B, T, H, W, C], zeros where nothing comes to lie."""
+    return _laid(picture, [by[..., 0], by[..., 1]], picture.shape[1:3])
+
+
+def _laid(thing: Array, first: Sequence[Array], size: Sequence[int]) -> Array:
+    """thing [B, h, w, C] -> [B, T, *size, C], its first row and column at `first`, each [B, T], in pixels."""
+    rows, columns = (_taps(first[i], thing.shape[i + 1], size[i]).astype(thing.dtype) for i in (0, 1))
     tall = jnp.einsum("btih,bhwc->btiwc", rows, thing)
     return jnp.einsum("btjw,btiwc->btijc", columns, tall)
 
 
-def _taps(place: Array, small: int, big: int) -> Array:
-    """place [B, T] -> [B, T, big, small]: the share that each of `big` pixels takes of each of `small`."""
-    first = (place + 1) * (big - small) / 2
+def _taps(first: Array, small: int, big: int) -> Array:
+    """first [B, T] -> [B, T, big, small]: the share that each of `big` pixels takes of each of `small`."""
     away = (jnp.arange(big)[:, None] - jnp.arange(small)[None, :])[None, None] - first[..., None, None]
     return nn.relu(1 - jnp.abs(away))
 
@@ -157,9 +179,10 @@ def followed(x: Array) -> Array:
     differentiated: it moves with the thing, so a critic of what is followed has no opinion about where that is.
     """
     light, sizes = (x + 1) / 2, x.shape[1:3]
-    middle = _near(light.mean(-1))
+    middle = _near(light.mean(-1)) + 1
+    firsts = [middle[:, i, None] * (size - size // 2) / 2 for i, size in enumerate(sizes)]
     rows, columns = (
-        _taps(middle[:, axis, None], big // 2, big)[:, 0].astype(x.dtype) for axis, big in enumerate(sizes)
+        _taps(first, size // 2, size)[:, 0].astype(x.dtype) for first, size in zip(firsts, sizes, strict=True)
     )
     flat = jnp.einsum("bih,bijc->bhjc", rows, light)
     return 2 * jnp.einsum("bjw,bhjc->bhwc", columns, flat) - 1

@@ -41,6 +41,7 @@ def changed(config, shape=None, game=None, **model):
         (changed(CLIPS, frames=0), r"--model\.frames must be 1 to 4"),
         (changed(CLIPS, shape=(4, 30, 30, 1), moves="place", patch=5), "does not divide what is drawn"),
         (changed(CLIPS, shape=(4, 16, 18, 1)), r"--model\.patch 2 needs sides that are multiples of 4: \(4, 16, 18"),
+        (changed(CLIPS, moves="place", still=True), r"drawn once a clip anyway; leave out --model\.still"),
         (changed(CLIPS, disc=(4, 4, 4, 4)), "8x8 are too small to be halved 3 times"),
         (changed(CLIPS, gen=(4, 4, 4, 4)), "8x8 are too small to be halved 3 times"),
         (changed(CLIPS, moves="place", patch=4, gen=(4, 4, 4)), "4x4 are too small to be halved 2 times"),

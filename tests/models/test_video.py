@@ -1,5 +1,8 @@
 """Clips: a thing put into frames against SciPy, what content and motion decide, and what the critics see."""
 
+import dataclasses
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +17,7 @@ SHAPE = (4, 8, 12, 2)
 GENERATORS = {
     "placed": video.Generator(SHAPE, content=3, motion=2, hidden=4, widths=(6, 4), placed=True),
     "shaped": video.Generator(SHAPE, content=3, motion=2, hidden=4, widths=(6, 4), patch=2),
+    "still": video.Generator(SHAPE, content=3, motion=2, hidden=4, widths=(6, 4), norm="batch", still=True, classes=2),
 }
 RNG = np.random.default_rng(0)
 CLIPS = RNG.uniform(-1, 1, size=(8, 4, 8, 8, 1)).astype(np.float32)
@@ -82,11 +86,11 @@ def test_latents_are_parted_into_content_start_and_noise():
 @pytest.mark.parametrize("name", GENERATORS)
 def test_clips_have_their_shape_and_range_and_a_finite_gradient(name):
     module = GENERATORS[name]
-    z = 3 * latents(module, 3)
-    variables = drawn(module, z)
+    z, label = 3 * latents(module, 3), (jnp.array([0, 1, 1]),) * bool(module.classes)
+    variables = drawn(module, z, *label)
 
     def score(params):
-        clips = module.apply({"params": params}, z, train=True)
+        clips, _ = module.apply({"params": params}, z, *label, train=True, mutable=["batch_stats"])
         return (clips * jnp.cos(jnp.arange(clips.size, dtype=jnp.float32)).reshape(clips.shape)).sum(), clips
 
     grads, clips = jax.jit(jax.grad(score, has_aux=True))(variables["params"])
@@ -115,6 +119,38 @@ def test_what_is_placed_is_one_thing_in_all_frames():
     for b, t, c in np.ndindex(2, 4, 2):
         expected = 2 * by_scipy(thing[b, :, :, c], np.asarray(places)[b, t], SHAPE[1:3]) - 1
         np.testing.assert_allclose(clips[b, t, :, :, c], expected, atol=1e-5)
+
+
+def test_a_shift_is_linear_interpolation():
+    picture = RNG.uniform(size=(2, 4, 5, 2)).astype(np.float32)
+    by = RNG.uniform(-2, 2, size=(2, 3, 2)).astype(np.float32)
+    out = video.shifted(picture, by)
+    for b, t, c in np.ndindex(2, 3, 2):
+        expected = ndimage.shift(picture[b, :, :, c].astype(float), by[b, t], order=1, mode="grid-constant")
+        np.testing.assert_allclose(out[b, t, :, :, c], expected, atol=1e-5)
+
+
+def test_where_the_mask_is_closed_a_still_picture_is_seen():
+    """Its bias opens or closes it: then motion changes all of a frame, or only where the picture is."""
+    module = dataclasses.replace(GENERATORS["still"], norm="none")
+    z, label = latents(module, 2), jnp.array([0, 1])
+    z[1, :3] = z[0, :3]
+    params = drawn(module, z, label)["params"]
+    params["Dense_0"] = jax.tree.map(jnp.zeros_like, params["Dense_0"])  # no shift
+
+    def clips(bias):
+        last = params["draw"]["Conv_0"]
+        opened = params | {"draw": params["draw"] | {"Conv_0": last | {"bias": jnp.array([0.0, 0, bias])}}}
+        return np.asarray(jax.jit(partial(module.apply, train=False))({"params": opened}, z, label))
+
+    draw = video.residual.Generator((8, 12, 2), module.widths, classes=2)
+    picture = np.asarray(draw.apply({"params": params["still"]}, z[:, :3], label, train=False))
+    np.testing.assert_allclose(clips(-100.0), np.broadcast_to(picture[:, None], (2, *SHAPE)), atol=1e-5)
+    assert np.abs(picture[0] - picture[1]).max() > 1e-2  # by class
+    moving = clips(100.0)
+    assert np.abs(np.diff(moving, axis=1)).max() > 1e-2
+    half = clips(0.0)
+    assert np.abs(half - moving).max() > 1e-2
 
 
 def test_places_follow_from_the_noise_of_the_frames_before():
