@@ -21,7 +21,7 @@ from benchmarks.peers.torch.residual import leaky_relu, named
 
 Tensor = torch.Tensor
 DARK = 1e-6
-SHARP, GAIN, LEVER, JITTER = 0.999, 0.03, 0.3, 0.03
+SHARP, GAIN, LEVER, JITTER, SHIFT = 0.999, 0.03, 0.3, 0.03, 2.0
 WAVES = (2.0, 4.0, 8.0)
 
 
@@ -104,9 +104,15 @@ class Generator(nn.Module):
         size, patch, z_dim = shape[1:], model["patch"], model["content"] + model["hidden"]
         if self._placed:
             size, patch, z_dim = (height // 2, width // 2, channels), max(1, patch // 2), model["content"]
-            self._away = [_away(n) for n in (height, width)]
+            self._away = [_away(n, n // 2) for n in (height, width)]
         picture = {"gen": model["gen"], "patch": patch, "z_dim": z_dim, "blocks": (1,), "norm": model["norm"]}
         picture["style"] = 0 if self._placed else model["content"]
+        self._still = model["still"]
+        if self._still:
+            self._away, self.Dense_0 = [_away(n, n) for n in (height, width)], nn.Linear(model["hidden"], 2)
+            once = {**picture, "z_dim": model["content"], "style": 0}
+            self.still = residual.Generator(once, size, classes, channels_last)
+            size = height, width, channels + 1
         self.draw = residual.Generator(picture, size, classes, channels_last)
 
     def forward(self, z, *label):
@@ -115,31 +121,38 @@ class Generator(nn.Module):
             start = torch.cat([start, F.one_hot(label[0], self._classes).to(z.dtype)], 1)
         codes, places = self.Motion_0(start, noise.unflatten(1, (-1, self._motion)))
         if self._placed:
-            clips = 2 * self._put((self.draw(content, *label) + 1) / 2, places) - 1
+            first = [(places[..., i] + 1) * (self._shape[i + 1] // 2 / 2) for i in (0, 1)]
+            clips = 2 * self._laid((self.draw(content, *label) + 1) / 2, first) - 1
             if self._channels_last:
                 clips = clips.contiguous(memory_format=torch.channels_last_3d)
             return clips
         each = torch.cat([content[:, None].expand(-1, codes.shape[1], -1), codes], 2)
-        label = [of.repeat_interleave(codes.shape[1]) for of in label]
+        repeated = [of.repeat_interleave(codes.shape[1]) for of in label]
         style = each[..., : self._content].flatten(0, 1)
-        frames = self.draw(each.flatten(0, 1), *label, style=style).unflatten(0, (-1, self._shape[0]))
-        return frames.transpose(1, 2)
+        frames = self.draw(each.flatten(0, 1), *repeated, style=style).unflatten(0, (-1, self._shape[0]))
+        clips = frames.transpose(1, 2)
+        if not self._still:
+            return clips
+        by = SHIFT * torch.tanh(self.Dense_0(codes))
+        behind = 2 * self._laid((self.still(content, *label) + 1) / 2, by.unbind(2)) - 1
+        mask = (1 + clips[:, -1:]) / 2
+        return mask * clips[:, :-1] + (1 - mask) * behind
 
-    def _put(self, thing: Tensor, places: Tensor) -> Tensor:
-        """thing [B, C, h, w], places [B, T, 2] -> [B, C, T, H, W], by a product of matrices along each axis."""
-        rows, columns = (_taps(places[..., i], self._away[i]) for i in (0, 1))
+    def _laid(self, thing: Tensor, first: Sequence[Tensor]) -> Tensor:
+        """thing [B, C, h, w] -> [B, C, T, H, W], its first row and column at `first`, each [B, T], in pixels: a product
+        of matrices along each axis."""
+        rows, columns = (_taps(first[i], self._away[i]) for i in (0, 1))
         tall = torch.matmul(rows.flatten(1, 2)[:, None], thing).unflatten(2, rows.shape[1:3])
         return torch.matmul(tall, columns.mT[:, None])
 
 
-def _away(n: int) -> Tensor:
-    """[n, n / 2]: where along an axis pixel i of a frame lies from pixel j of the thing in its first place."""
-    return (torch.arange(n)[:, None] - torch.arange(n // 2)).float().to(DEVICE)
+def _away(n: int, small: int) -> Tensor:
+    """[n, small]: where along an axis pixel i of a frame lies from pixel j of a thing in its first place."""
+    return (torch.arange(n)[:, None] - torch.arange(small)).float().to(DEVICE)
 
 
-def _taps(place: Tensor, away: Tensor) -> Tensor:
-    """place [...] -> [..., big, small]."""
-    first = (place + 1) * ((away.shape[0] - away.shape[1]) / 2)
+def _taps(first: Tensor, away: Tensor) -> Tensor:
+    """first [...], in pixels -> [..., big, small]."""
     return torch.relu(1 - (away - first[..., None, None]).abs())
 
 
@@ -152,7 +165,7 @@ class FrameCritic(nn.Module):
         size, patch = shape[1:], model["patch"]
         if self._follow:
             size, patch = (shape[1] // 2, shape[2] // 2, shape[3]), max(1, patch // 2)
-            self._away, self._middle = [_away(n) for n in shape[1:3]], Middle(shape)
+            self._away, self._middle = [_away(n, n // 2) for n in shape[1:3]], Middle(shape)
         picture = {"disc": model["disc"], "patch": patch, "blocks": (1,)}
         self.Critic_0 = residual.Critic(picture, size, classes, False, channels_last)
 
@@ -170,7 +183,10 @@ class FrameCritic(nn.Module):
         """[N, C, H, W] -> [N, C, H / 2, W / 2]: the part around the middle of what is bright."""
         light = (x + 1) / 2
         middle = self._middle(light.mean(1))
-        taps = [_taps(middle[:, axis], away) for axis, away in enumerate(self._away)]
+        taps = [
+            _taps((middle[:, axis] + 1) * ((away.shape[0] - away.shape[1]) / 2), away)
+            for axis, away in enumerate(self._away)
+        ]
         return 2 * torch.matmul(torch.matmul(taps[0].mT[:, None], light), taps[1][:, None]) - 1
 
 
