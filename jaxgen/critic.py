@@ -90,4 +90,4 @@ def _weight(step: Array, rules: Rules) -> Array | float:
     """The penalties' weight at a step: with `penalty_decay`, it falls to a tenth along half a cosine, and stays."""
     if not rules.penalty_decay:
         return rules.penalty_weight
-    return optax.cosine_decay_schedule(rules.penalty_weight, rules.penalty_decay, alpha=0.1)(step)
+    return jnp.asarray(optax.cosine_decay_schedule(rules.penalty_weight, rules.penalty_decay, alpha=0.1)(step))
