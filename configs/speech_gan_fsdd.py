@@ -3,8 +3,8 @@ Dataset): the run of gate 11.
 
 jaxgen train configs/speech_gan_fsdd.py --data path/to/recordings.zip
 
-24 minutes on one EPYC core: an independent classifier hears the digit asked for in 99% of samples and more, and all six
-voices.
+24 minutes on one EPYC core: an independent classifier hears the digit asked for in 99% of samples (the mean of three
+seeds), and all six voices.
 
 `jaxgen sample RUN --label three --voice theo --vocoder runs/vocoder_fsdd` says what is asked for.
 """

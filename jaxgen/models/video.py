@@ -112,6 +112,8 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
+        if self.still and self.placed:
+            raise ValueError("what is placed is drawn once a clip anyway; leave out still")
         content, start, noise = self.parts(z)
         frames, height, width, channels = self.shape
         codes, places = Motion(self.hidden)(with_label(start, label, self.classes), noise)

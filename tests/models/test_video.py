@@ -153,6 +153,12 @@ def test_where_the_mask_is_closed_a_still_picture_is_seen():
     assert np.abs(half - moving).max() > 1e-2
 
 
+def test_what_is_placed_has_no_still_picture():
+    module = dataclasses.replace(GENERATORS["placed"], still=True)
+    with pytest.raises(ValueError, match="leave out still"):
+        module.init(jax.random.key(0), latents(module, 1), train=False)
+
+
 def test_places_follow_from_the_noise_of_the_frames_before():
     module = GENERATORS["placed"]
     z = latents(module, 2)
