@@ -2,10 +2,11 @@
 
     python -m benchmarks.compare OLD.json NEW.json [--rows NAME ...]
 
-Rows are paired by suite, name, batch and device. The exit status is 1 where one became slower by more than the noise,
-2 for a mistake (a file that can't be read, rows that don't exist), else 0; a row that only one file has is reported and
-is no regression. So is other hardware, another core count or another version of a library: a warning, since then the
-change may not be the code's.
+Rows are paired by suite, name, batch and device; those that measure something else than steps (memory, time to
+quality) are left out. The exit status is 1 where one became slower by more than the noise, 2 for a mistake (a file that
+can't be read, rows that don't exist), else 0; a row that only one file has is reported and is no regression. So is
+other hardware, another core count or another version of a library: a warning, since then the change may not be the
+code's.
 
 The noise that a row is allowed is what the two files measured, and at least 5%: the larger of their spreads, a spread
 being (slowest - fastest) / median of the turns. Where there are four turns or more, the slowest is left out: what
@@ -125,7 +126,7 @@ def _median(row: Row) -> float:
 def _rows(path: Path) -> dict[Key, Row]:
     """The rows of a file that `benchmarks.throughput --json` wrote."""
     try:
-        rows = json.loads(path.read_text())["rows"]
+        rows = [row for row in json.loads(path.read_text())["rows"] if row.get("measures", "step") == "step"]
         out = {(r["suite"], r["name"], r["batch"], r["device"]): r for r in rows}
         sound = all(row["step_ms"]["median"] > 0 and row["step_ms"]["n"] > 0 for row in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -32,7 +32,7 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     """What a reader of the row must know: variants that failed, and processes that did not sleep."""
     out = []
     for name, side in {"ours": row, **row["against"]}.items():
-        if side["idle_cpu"] > QUIET_IDLE:
+        if side.get("idle_cpu", 0) > QUIET_IDLE:
             out.append(f"{name} burnt {side['idle_cpu']:.0%} of a core while it waited: the ratios suffer from it")
         for variant, why in side.get("failed", {}).items():
             out.append(f"{name} {variant} did not run: {why.strip().splitlines()[-1]}")

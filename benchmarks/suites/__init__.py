@@ -1,9 +1,16 @@
-"""One question a file. A suite is a tuple `CASES`; a new system gets its row by adding one entry to it."""
+"""One question a file. A suite is a tuple `CASES`; a new system gets its row by adding one entry to it.
+
+Most suites ask how long a step takes. One that asks something else has two functions beside its cases:
+
+    measure(case, peers, device) -> row    the row, less what is the same for the whole run; `measures` says of what
+    line(row) -> str                       how it is shown; its head where `row` is None
+"""
 
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any, TypeVar
 
 from benchmarks.protocol import Job
@@ -93,6 +100,16 @@ def names() -> list[str]:
 
 def load(name: str) -> tuple[Case, ...]:
     """The cases of `suites/<name>.py`. Raises `UserError` where there is none."""
+    return _module(name).CASES
+
+
+def own_question(name: str) -> ModuleType | None:
+    """The suite itself where it asks something else than how long a step takes: it has `measure` and `line`."""
+    suite = _module(name)
+    return suite if hasattr(suite, "measure") else None
+
+
+def _module(name: str) -> ModuleType:
     if name not in names():
         raise UserError(f"There is no suite {name!r}{nearest(name, names())}.")
-    return importlib.import_module(f"{__name__}.{name}").CASES
+    return importlib.import_module(f"{__name__}.{name}")
