@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ def hardware() -> dict[str, Any]:
     """CPU model and the cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"cpu": _cpu_model(), "cores": cores, "system": platform.platform()}
+
+
+def versions() -> dict[str, str]:
+    """Of Python, and of the libraries that a figure depends on."""
+    of = {name: metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
+    return of | {"python": platform.python_version()}
 
 
 def commit() -> str:
