@@ -121,6 +121,7 @@ def _record(args: argparse.Namespace, verdict: Verdict, passed: bool, load: floa
         **verdict.facts,
         "commit": machine.commit(),
         "hardware": machine.hardware(),
+        "versions": machine.versions(),
         "load_average": load,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

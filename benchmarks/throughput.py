@@ -16,10 +16,12 @@ A row of the JSON: `suite`, `name`, `batch`, `items` (what the batch counts), `e
 `examples_per_s_per_device`, `step_ms` (over turns of about 2 s: `median`, `min`, `spread` = (max - min) / median, `n`,
 `turns`), `compile_s`, `peak_memory_bytes` (`peak_memory_source`: "device" where the backend tells, else "process": the
 largest resident size, with all that Python and the compiler took), `flops_per_step` and `fraction_of_matmul_peak` (null
-where they are not known; `benchmarks/ours/cost.py` says how they are counted), `idle_cpu` (share of a core burnt while
-waiting), `against` (for each opponent the same, the best `variant`, every variant's ms, the `ratios` of the pairs),
-`ratio_to_best_torch` or `ratio_to_<rival>`, `device`, `versions`, `hardware`, `peak` (`matmul_flops_per_s` by precision
-and `copy_bytes_per_s`, measured before the rows), `commit`, `load_average` (before the run), `date`.
+where they are not known; `benchmarks/ours/cost.py` says how they are counted), `state_bytes` (what a step reads and
+writes at least), `idle_cpu` (share of a core burnt while waiting), `against` (for each opponent the same, the best
+`variant`, every variant's ms, the `ratios` of the pairs), `ratio_to_best_torch` or `ratio_to_<rival>`, `device`,
+`versions`, `hardware`, `peak` (`matmul_flops_per_s` by precision and `copy_bytes_per_s`, measured before the rows),
+`commit`, `load_average` (before the run), `date`. Suites that ask something else (`memory`, `time_to_quality`) have rows
+of their own, with `measures`, which their modules describe. `python -m benchmarks.report` shows all of them.
 """
 
 import argparse

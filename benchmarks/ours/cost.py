@@ -18,8 +18,16 @@ Assemble = Callable[[Config], Built]
 
 
 def costs(config: Config, assemble: Assemble = jaxgen.build) -> dict[str, Any]:
-    """`flops_per_step`, and the device's `peak_memory_bytes` where the backend tells it (CPU does not)."""
-    return {"flops_per_step": step_flops(config, assemble)} | peak_memory()
+    """`flops_per_step`, `state_bytes`, and the device's `peak_memory_bytes` where the backend tells it (CPU does
+    not)."""
+    of_step = {"flops_per_step": step_flops(config, assemble), "state_bytes": state_bytes(config, assemble)}
+    return of_step | peak_memory()
+
+
+def state_bytes(config: Config, assemble: Assemble = jaxgen.build) -> int:
+    """Of weights, moments, averages, statistics: what every step reads and writes at least once."""
+    _, state, _, _ = _abstract(config, assemble)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def peak_memory() -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Case:
     """Pairs of turns; 0 leaves it to the command line."""
     check_rate: float = 0.01
     """Of SGD, in the check: large enough to move the losses, too small to blow rounding up."""
+    title: str = ""
+    """The row in words, where tables show it."""
 
     @property
     def batch(self) -> int:

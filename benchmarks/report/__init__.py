@@ -1,0 +1,1 @@
+"""What `benchmarks/results` holds, as one page and one table: `python -m benchmarks.report`."""
