@@ -2,7 +2,7 @@
 
 jaxgen train configs/image_iwae.py
 
-2.3 minutes on 2 CPU cores. Result: NLL 94.7 nats on the 1,000 held-out digits, 24 latents active.
+Results of one run: benchmarks/results/defaults/image_iwae.json.
 """
 
 from jaxgen.config import MLPVAE, Adam, Config, Loop, Variational

@@ -2,8 +2,7 @@
 
 jaxgen train configs/nlg_gan.py
 
-6 minutes on one core of an EPYC. Result, seed 0 at commit f5cdb78: a classifier finds the category of 97% of the texts
-(of real ones 98%); 3.79 nats a token of held-out texts, two of 827 copied.
+Results of one run: benchmarks/results/defaults/nlg_gan.json.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent

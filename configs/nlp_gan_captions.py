@@ -1,6 +1,8 @@
 """The second half of a picture's caption to its first: the run of gate 7.
 
 jaxgen train configs/nlp_gan_captions.py --data path/to/captions
+
+Results of three seeds: benchmarks/results/quality/nlp_gan-seed*.json.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent

@@ -2,9 +2,7 @@
 
 jaxgen train configs/scene_gan.py
 
-18 minutes on one core of an EPYC, 25 of a Xeon at 2.5 GHz; 12 on two of these, by the time of a step. A network that
-reads maps from real scenes reads them from made ones of held-out maps nearly as well (mIoU .95, .98 from real ones);
-two scenes of a map are 22 of 255 apart.
+Results of three seeds: benchmarks/results/quality/scene_gan-seed*.json.
 """
 
 from jaxgen.config import Adam, Config, Loop, Paired, Spade

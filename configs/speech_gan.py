@@ -2,9 +2,6 @@
 
 jaxgen train configs/speech_gan.py
 
-15 CPU minutes on one EPYC core, with the first evaluation, which trains its judges. One that was trained on recordings
-alone hears the character asked for in 99.9% of samples.
-
 What can be heard is written with it: a WAV by Griffin-Lim. `jaxgen sample RUN --label 7 --vocoder runs/vocoder` has a
 network make the sound (configs/vocoder.py).
 """

@@ -3,10 +3,8 @@ Dataset): the run of gate 11.
 
 jaxgen train configs/speech_gan_fsdd.py --data path/to/recordings.zip
 
-24 minutes on one EPYC core: an independent classifier hears the digit asked for in 99% of samples (the mean of three
-seeds), and all six voices.
-
-`jaxgen sample RUN --label three --voice theo --vocoder runs/vocoder_fsdd` says what is asked for.
+`jaxgen sample RUN --label three --voice theo --vocoder runs/vocoder_fsdd` says what is asked for. Results of three
+seeds: benchmarks/results/quality/speech_gan-seed*.json.
 """
 
 from jaxgen.config import Adam, Adversarial, Config, Loop, Spectrogram

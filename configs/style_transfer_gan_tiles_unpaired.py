@@ -2,8 +2,7 @@
 
 jaxgen train configs/style_transfer_gan_tiles_unpaired.py --data path/to/folder
 
-9 minutes on one core of a Xeon at 2.5 GHz: L1 24.9 of 255, KID .37 to redrawn tiles that were held out (the old ones as
-they are 25.9, .77), and 98% of them still show what they did.
+Results of three seeds: benchmarks/results/quality/style_transfer_gan-seed*.json.
 """
 
 from jaxgen.config import Adam, Config, Loop, UNet, Unpaired

@@ -2,6 +2,8 @@
 against.
 
 jaxgen train configs/text_gan_captions.py --data path/to/captions
+
+Results of three seeds: benchmarks/results/quality/text_gan-seed*.json.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent

@@ -3,7 +3,8 @@
 jaxgen train configs/text_gan_oracle.py --data path/to/oracle.npz
 
 Maximum likelihood until it improves no further, then the critic, which judges what is written (`jaxgen sample RUN
---judged`). It finds next to nothing that the generator gets wrong: benchmarks/NOTES.md.
+--judged`). It finds next to nothing that the generator gets wrong: benchmarks/NOTES.md. Results of three seeds:
+benchmarks/results/quality/text_gan-seed*.json.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent

@@ -3,9 +3,7 @@ vocoder of gate 11.
 
 jaxgen train configs/vocoder_fsdd.py --data path/to/recordings.zip
 
-8 minutes on one shared core of an EPYC. Held-out recordings, seed 0 (Griffin-Lim with 60 iterations): multi-resolution
-STFT 0.882 (0.955), mel-cepstral distortion 0.644 dB (0.673), PESQ 3.66 (3.41), STOI 0.978 (0.969). Tables:
-benchmarks/results/quality/vocoder-seed*.json.
+Results of three seeds: benchmarks/results/quality/vocoder-seed*.json.
 """
 
 from jaxgen.config import Adam, Config, Loop, Paired, Vocoder

@@ -1,5 +1,6 @@
 """Every config file: it builds, takes steps when shrunk, and at full size lowers for the accelerators."""
 
+import ast
 import dataclasses
 import re
 from functools import partial
@@ -185,3 +186,13 @@ def test_full_size_lowers_for_gpu_and_tpu(config):
     print(f"{config.domain}: parameters {params} bytes, optimiser {opt} bytes, {flops:.4g} FLOPs a step, not optimised")
     assert opt > params > 0  # Adam keeps two numbers for each
     assert flops > params / 4 * config.batch  # at least a product and a sum for each weight and example
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_header_leaves_figures_to_results_that_are_there(name):
+    """What is typed into a header grows old; files under benchmarks/results say by which commit they were measured."""
+    header = ast.get_docstring(ast.parse(FILES[name].read_text())) or ""
+    assert f"jaxgen train configs/{name}.py" in header
+    assert not re.search(r"\d+(\.\d+)? (minutes|seconds|s )|commit", header)
+    for path in re.findall(r"benchmarks/results/[\w/.*-]+\w", header):
+        assert list(FILES[name].parent.parent.glob(path)), path
