@@ -49,8 +49,8 @@ def examples(config: Config, n: int) -> dict[str, np.ndarray]:
 
 
 def _filled(name: str, zeros: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
-    """As `zeros`: of piano rolls 4 notes of 88 at a time, of tokens any, of waveforms noise a tenth as loud as it could
-    be; labels in turn; lengths as they are."""
+    """As `zeros`: of piano rolls 4 notes of 88 at a time; of tokens any, up to an end where texts have one; of waves
+    noise a tenth as loud as it could be; labels in turn; lengths as they are."""
     if name == "roll":
         return (rng.random(zeros.shape) < 4 / zeros.shape[-1]).astype(zeros.dtype)
     if name == "label":
@@ -58,7 +58,11 @@ def _filled(name: str, zeros: np.ndarray, config: Config, rng: np.random.Generat
     if name == "image":
         return (np.iinfo(zeros.dtype).max * 0.1 * rng.uniform(-1, 1, zeros.shape)).astype(zeros.dtype)
     if isinstance(config.model, Recurrent):
-        return rng.integers(config.model.vocabulary, size=zeros.shape, dtype=zeros.dtype)
+        tokens = rng.integers(config.model.vocabulary, size=zeros.shape, dtype=zeros.dtype)
+        if config.domain != "text/tokens":
+            n, length = zeros.shape
+            tokens *= np.arange(length)[None] < rng.integers(1, length + 1, size=(n, 1))
+        return tokens
     return zeros
 
 

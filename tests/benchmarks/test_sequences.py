@@ -26,6 +26,8 @@ TEXT = Config(
     batch=4,
 )
 GUMBEL = replace(TEXT, game=AdversarialSequence(pretrain=0, critic_pretrain=0, mle=1.0))
+PROMPTED = replace(GUMBEL, domain="replies", shape=(5, 4))
+LABELLED = replace(GUMBEL, domain="registers", game=replace(GUMBEL.game, classes=3))
 REINFORCE = replace(TEXT, game=AdversarialSequence(pretrain=0, critic_pretrain=0, estimator="reinforce", rollouts=2))
 MUSIC = VariationalSequence(transpose=3)
 SLICES = Config("music/slices", SliceVAE(z_dim=3, width=5, hidden=4), MUSIC, shape=(6, 88), batch=4)
@@ -62,7 +64,18 @@ def test_examples_are_random_and_of_the_domain():
     assert set(np.unique(tokens)) == set(range(12))
 
 
-@pytest.mark.parametrize("config", [SLICES, PASSAGES, TEXT, GUMBEL, REINFORCE])
+def test_texts_that_end_go_with_random_prompts_and_with_labels_in_turn():
+    pairs = system.examples(PROMPTED, 50)
+    assert {name: a.shape for name, a in pairs.items()} == {"prompt": (50, 4), "tokens": (50, 5)}
+    for tokens in pairs.values():
+        places = (tokens > 0).sum(0)
+        assert (places[:-1] > places[1:]).all()  # fewer and fewer are that long
+        assert places[-1] > 0
+        assert set(np.unique(tokens)) == set(range(12))
+    np.testing.assert_array_equal(system.examples(LABELLED, 5)["label"], [0, 1, 2, 0, 1])
+
+
+@pytest.mark.parametrize("config", [SLICES, PASSAGES, TEXT, GUMBEL, PROMPTED, LABELLED, REINFORCE])
 def test_a_step_runs_in_the_phase_of_its_row(config):
     step = build_job(Case("sequence", config).job())
     assert step.unit == 1
@@ -125,20 +138,29 @@ def _keys(game, given):
         yield jax.random.split(jax.random.fold_in(state.key, step))[1]
 
 
-def test_a_peer_is_given_gumbels_noise(tmp_path):
-    losses, given, game = played(GUMBEL, tmp_path)
+@pytest.mark.parametrize("config", [GUMBEL, PROMPTED, LABELLED])
+def test_a_peer_is_given_gumbels_noise_and_what_texts_go_with(config, tmp_path):
+    losses, given, game = played(config, tmp_path)
     noise, x = given["noise"], given["x"]
     assert noise.shape == (2, 4, 5, 12)
+    beside = {name: given[name] for name in ("label", "prompt") if name in given} or None
+    assert bool(beside) == (config is not GUMBEL)
+
+    def inside(tokens):
+        before = np.pad(tokens, ((0, 0), (1, 0)), constant_values=1)[:, :-1]
+        return np.cumprod(before != 0, axis=1) if game.gen.ends else np.ones_like(tokens)
+
     params, tokens = nested(given, "gen"), np.zeros((4, 0), np.int64)
     for t in range(5):  # the texts that noise draws, token by token
         shown = np.pad(tokens, ((0, 0), (0, 5 - t)))
-        logits = game.gen.apply(params, shown, train=False)[:, t]
+        logits = game.gen.apply(params, shown, beside, train=False)[:, t]
         tokens = np.concatenate([tokens, np.argmax(logits + noise[0][:, t], axis=-1)[:, None]], axis=1)
-    real, fake = (np.array(game.disc.apply(nested(given, "disc"), y, train=False)) for y in (x, tokens))
+    tokens = tokens * inside(tokens)
+    real, fake = (np.array(game.disc.apply(nested(given, "disc"), y, beside, train=False)) for y in (x, tokens))
     assert losses[0][0] == pytest.approx(np.log1p(np.exp(fake - real)).mean(), abs=1e-5)
-    log_p = jax.nn.log_softmax(game.gen.apply(params, x, train=False))
-    nll = -np.take_along_axis(np.array(log_p), x[..., None], axis=-1).mean()
-    assert losses[0][2] == pytest.approx(nll, abs=1e-5)
+    log_p = jax.nn.log_softmax(game.gen.apply(params, x, beside, train=False))
+    nll = -np.take_along_axis(np.array(log_p), x[..., None], axis=-1)[..., 0]
+    assert losses[0][2] == pytest.approx((nll * inside(x)).sum() / inside(x).sum(), abs=1e-5)
 
 
 def test_products_count_a_loop_as_often_as_it_runs():
@@ -163,7 +185,7 @@ def test_torch_has_loops_for_completions_alone():
     torch = peers.PEERS["torch"].variants
     by_name = {case.name: case for case in suites.load("step")}
     assert torch(by_name["text_reinforce"], "cpu") == ("eager", "compile", "loops")
-    for name in ("music_slices", "music_passages", "text_mle", "text_gumbel"):
+    for name in ("music_slices", "music_passages", "text_mle", "text_gumbel", "nlp_gan", "nlg_gan"):
         assert torch(by_name[name], "cpu") == ("eager", "compile")
         assert peers.PEERS["artifex"].variants(by_name[name], "cpu") == ()
     assert torch(suites.load("sampling")[0], "cpu") == ("eager", "compile")

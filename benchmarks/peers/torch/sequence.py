@@ -28,8 +28,8 @@ class SequenceStep:
         if sgd:
             device.exact()
         model, game, length = config["model"], config["game"], config["shape"][0]
-        if game.get("penalty") or game.get("classes"):
-            raise ValueError("the PyTorch peer has texts without penalties and labels")
+        if game.get("penalty"):
+            raise ValueError("the PyTorch peer has texts without penalties")
         how = {"variant": job["variant"], "precision": config["precision"], "sgd": sgd}
         rng = np.random.default_rng(0)
         if game["type"] == "VariationalSequence":
@@ -38,16 +38,20 @@ class SequenceStep:
             self._networks = {"model": network}
             self._step: Any = SequenceVAEStep(network, game, length, **how)
             self._x = self._placed(rng.random((config["batch"], *config["shape"])) < 4 / config["shape"][1])
+            self._given: dict[str, Tensor] = {}
         else:
-            gen, disc = Generator(model).to(DEVICE), Critic(model).to(DEVICE)
+            given, ends = texts(config, rng), _end(config)
+            what = model, game["classes"], "prompt" in given
+            gen, disc = Generator(*what).to(DEVICE), Critic(*what).to(DEVICE)
             self._networks = {"gen": gen, "disc": disc}
-            self._step = _phase(game)(gen, disc, game, length, **how)
-            self._x = self._placed(rng.integers(model["vocabulary"], size=(config["batch"], length)))
+            self._step = _phase(game, given, ends)(gen, disc, game, length, ends=ends, **how)
+            self._x = self._placed(given.pop("tokens"))
+            self._given = {name: self._placed(a) for name, a in given.items()}
         self.facts = device.facts()
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
-            self._step(self._x)
+            self._step(self._x, **self._given)
         device.finish()
 
     def costs(self) -> dict[str, Any]:
@@ -60,9 +64,9 @@ class SequenceStep:
             arrays = dict(given)
         for name, network in self._networks.items():
             sequence_networks.load(network, arrays, name)
-        x = self._placed(arrays["x"])
+        x, beside = self._placed(arrays["x"]), {name: self._placed(arrays[name]) for name in self._given}
         noise = [torch.from_numpy(each).to(DEVICE) for each in arrays.get("noise", ())] or [None] * steps
-        return [[float(loss) for loss in self._step(x, each)] for each in noise]
+        return [[float(loss) for loss in self._step(x, each, **beside)] for each in noise]
 
     @staticmethod
     def _placed(x: np.ndarray) -> Tensor:
@@ -71,13 +75,35 @@ class SequenceStep:
         return torch.from_numpy(np.ascontiguousarray(x, kind)).to(DEVICE)
 
 
-def _phase(game: Mapping[str, Any]) -> type:
+def texts(config: Mapping[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """`tokens` [B, T] and what they go with: as `benchmarks.ours.system.examples`."""
+    n, size, made = config["batch"], config["model"]["vocabulary"], {}
+    prompts = {"prompt": config["shape"][-1]} if config["domain"] == "replies" else {}
+    for name, length in (prompts | {"tokens": config["shape"][0]}).items():
+        made[name] = rng.integers(size, size=(n, length), dtype=np.int32)
+        if _end(config):
+            made[name] *= np.arange(length) < rng.integers(1, length + 1, size=(n, 1))
+    if classes := config["game"]["classes"]:
+        made["label"] = np.arange(n) % classes
+    return made
+
+
+def _end(config: Mapping[str, Any]) -> bool:
+    """Whether token 0 ends a text."""
+    return config["domain"] != "text/tokens"
+
+
+def _phase(game: Mapping[str, Any], given: Mapping[str, Any], ends: bool) -> type:
     """Of a text GAN, the one that its run begins with."""
     if game["pretrain"]:
         return LikelihoodStep
     if game["critic_pretrain"]:
         raise ValueError("the PyTorch peer does not train the critic alone")
-    return GumbelStep if game["estimator"] == "gumbel" else ReinforceStep
+    if game["estimator"] == "gumbel":
+        return GumbelStep
+    if ends or len(given) > 1:
+        raise ValueError("the PyTorch peer has REINFORCE of texts that go with nothing and do not end")
+    return ReinforceStep
 
 
 class SequenceVAEStep:

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 Arrays = Mapping[str, np.ndarray]
 Tensor = torch.Tensor
+Given = Mapping[str, Tensor]
+"""What texts go with: `label` [B], `prompt` [B, P] tokens; whatever the networks were built for."""
 NARROW = 2.0
 CLOCK = 16
 MOST = 8
@@ -127,56 +129,96 @@ class PassageModel(nn.Module):
 
 class Generator(nn.Module):
     """Tokens [B, T] -> logits [B, T, V] of each after those before; `next` is one step, by a cell of the same
-    weights."""
+    weights. Both may be `told` something, the same in every step."""
 
-    def __init__(self, model: Mapping[str, Any]):
+    def __init__(self, model: Mapping[str, Any], classes: int = 0, prompted: bool = False):
         super().__init__()
         if model["core"] != "lstm":
             raise ValueError("the PyTorch peer has no relational memory")
-        self.embed = nn.Embedding(model["vocabulary"], model["embedding"])
-        self.lstm = lstm(model["embedding"], model["width"])
-        self.cell = nn.LSTMCell(model["embedding"], model["width"])
+        size, width = model["embedding"], model["width"]
+        self.embed = nn.Embedding(model["vocabulary"], size)
+        self.label = nn.Embedding(classes, size) if classes else None
+        self.reader = lstm(size, width) if prompted else None
+        features = size * (1 + bool(classes) + prompted) + width * prompted
+        self.lstm, self.cell = lstm(features, width), nn.LSTMCell(features, width)
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             setattr(self.cell, name, getattr(self.lstm, f"{name}_l0"))
         self.dropout = nn.Dropout(model["dropout"])
-        self.out = nn.Linear(model["width"], model["vocabulary"])
+        self.out = nn.Linear(width, model["vocabulary"])
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def told(self, given: Given) -> Tensor | None:
+        """[B, ...]: the label's embedding; the prompt, read from its end, and the sum of its words by the root of their
+        number."""
+        parts = []
+        if self.label is not None:
+            parts.append(self.label(given["label"]))
+        if self.reader is not None:
+            words, here = self.embed(given["prompt"]), (given["prompt"] > 0)[..., None]
+            _, (h, _) = self.reader(words.flip(1))
+            parts += [h[0], (words * here).sum(1) / here.sum(1).clamp(min=1).sqrt()]
+        return torch.cat(parts, dim=-1) if parts else None
+
+    def forward(self, tokens: Tensor, told: Tensor | None = None) -> Tensor:
         shown = self.embed(F.pad(tokens, (1, 0))[:, :-1])
+        if told is not None:
+            shown = torch.cat([shown, told[:, None].expand(-1, shown.shape[1], -1)], dim=-1)
         return self.out(self.dropout(self.lstm(self.dropout(shown))[0]))
 
     def start(self, n: int) -> tuple[Tensor, Tensor]:
         zeros = self.out.weight.new_zeros(n, self.cell.hidden_size)
         return zeros, zeros
 
-    def next(self, shown: Tensor, memory: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def next(
+        self, shown: Tensor, memory: tuple[Tensor, Tensor], told: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Embedded tokens [N, E] -> (logits [N, V], memory)."""
+        shown = shown if told is None else torch.cat([shown, told], dim=-1)
         memory = self.cell(shown, memory)
         return self.out(memory[0]), memory
 
 
 class Critic(nn.Module):
-    """Texts [B, T], or soft ones [B, T, V] -> logits [B]."""
+    """Texts [B, T], or soft ones [B, T, V], and what they go with -> logits [B]."""
 
-    def __init__(self, model: Mapping[str, Any]):
+    def __init__(self, model: Mapping[str, Any], classes: int = 0, prompted: bool = False):
         super().__init__()
         channels, size = model["critic"], model["critic_embedding"]
         self.embed = nn.Embedding(model["vocabulary"], size)
-        self.convs = nn.ModuleList(nn.Conv1d(size, c, span) for span, c in enumerate(channels, start=2))
+        self.convs, self.prompt_convs = (
+            nn.ModuleList(nn.Conv1d(size, c, span) for span, c in enumerate(channels, start=2)) if wanted else None
+            for wanted in (True, prompted)
+        )
+        self.both = nn.Linear(3 * sum(channels), sum(channels)) if prompted else None
         self.dropout = nn.Dropout(model["critic_dropout"])
         self.out = nn.Linear(sum(channels), 1)
+        self.label = nn.Embedding(classes, sum(channels)) if classes else None
 
     def embedded(self, text: Tensor) -> Tensor:
         """[B, T, E]."""
         return text @ self.embed.weight if text.is_floating_point() else self.embed(text)
 
-    def forward(self, text: Tensor) -> Tensor:
-        return self.judge(self.embedded(text))
+    def forward(self, text: Tensor, given: Given) -> Tensor:
+        return self.judge(self.embedded(text), given)
 
-    def judge(self, embedded: Tensor) -> Tensor:
-        x = embedded.transpose(1, 2)
-        h = torch.cat([F.leaky_relu(conv(x), 0.2).amax(-1) for conv in self.convs], dim=-1)
-        return self.out(self.dropout(h))[:, 0]
+    def judge(self, embedded: Tensor, given: Given) -> Tensor:
+        """Of as many texts as what they go with, or of a multiple, one after the other."""
+        h = _features(self.convs, embedded)
+        if self.both is not None:
+            p = _features(self.prompt_convs, self.embed(given["prompt"]))
+            p = p.repeat(len(h) // len(p), 1)  # seen once, whatever it is judged with
+            h = F.leaky_relu(self.both(torch.cat([h, p, h * p], dim=-1)), 0.2)
+        h = self.dropout(h)
+        logit = self.out(h)[:, 0]
+        if self.label is not None:
+            of_label = self.label(given["label"])
+            logit = logit + (of_label.repeat(len(h) // len(of_label), 1) * h).sum(-1)
+        return logit
+
+
+def _features(convs: nn.ModuleList, embedded: Tensor) -> Tensor:
+    """[B, T, E] -> [B, sum of the channels]."""
+    x = embedded.transpose(1, 2)
+    return torch.cat([F.leaky_relu(conv(x), 0.2).amax(-1) for conv in convs], dim=-1)
 
 
 def load(network: nn.Module, arrays: Arrays, prefix: str) -> None:
@@ -245,24 +287,24 @@ def _of_passages(name: str) -> Named:
 
 def _of_generator(name: str) -> Named:
     layer, part = name.split(".")
-    if layer == "embed":
-        return "embed", _same
+    if layer in ("embed", "label"):
+        return layer, _same
     if layer == "out":
         return _PARTS[part]
-    return _layer(name, "cell")
+    return _layer(name, "cell" if layer == "lstm" else layer)
 
 
 def _of_critic(name: str) -> Named:
     layer, *rest = name.split(".")
-    if layer == "embed":
-        return "embed", _same
-    if layer == "out":
-        return _layer(name, "logit")
+    if layer in ("embed", "label"):
+        return layer, _same
+    if layer in ("out", "both"):
+        return _layer(name, "logit" if layer == "out" else layer)
     span = int(rest[0]) + 2
     kind, turned = _PARTS[rest[1]]
     if kind == "kernel":  # [span I, O] -> [O, I, span]
         turned = lambda a: a.reshape(span, -1, a.shape[-1]).transpose(2, 1, 0)  # noqa: E731
-    return f"text_{span}/{kind}", turned
+    return f"{'text' if layer == 'convs' else 'prompt'}_{span}/{kind}", turned
 
 
 _NAMES: dict[type, Callable[[str], Named]] = {
