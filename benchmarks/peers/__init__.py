@@ -29,6 +29,7 @@ from jaxgen.config import (
     Spade,
     Spectrogram,
     UNet,
+    Variational,
     Vocoder,
     Wave,
 )
@@ -67,7 +68,8 @@ def _torch(case: Case, device: str) -> tuple[str, ...]:
 
 
 def _artifex(case: Case, device: str) -> tuple[str, ...]:
-    """`own` networks, and where `same` are of its kind, ours on its objectives: its peers/artifex/step.py says more."""
+    """`own` networks under its own trainers, and where it has our kind of pair, the `same` on its objectives: its
+    peers/artifex/step.py says more."""
     if case.kind != "step" or not case.config or case.config.precision != "fp32":
         return ()
     ours_alone = Residual | UNet | Spade | SliceVAE | PassageVAE | Recurrent | Clip | Spectrogram | Wave | Vocoder
@@ -76,7 +78,18 @@ def _artifex(case: Case, device: str) -> tuple[str, ...]:
     return ("own", "same") if isinstance(case.config.model, Conv) else ("own",)
 
 
-PEERS = {peer.name: peer for peer in (Peer("torch", _torch), Peer("artifex", _artifex))}
+def _pythae(case: Case, device: str) -> tuple[str, ...]:
+    """`own` networks, and the `same` as ours, of a fully connected VAE: its peers/pythae/step.py says more."""
+    config = case.config
+    if case.kind != "step" or not config or config.precision != "fp32" or not isinstance(config.model, MLPVAE):
+        return ()
+    game = config.game
+    if not isinstance(game, Variational) or (game.likelihood, game.beta, game.samples) != ("bernoulli", 1.0, 1):
+        return ()
+    return ("own", "same") if not game.beta_warmup else ()
+
+
+PEERS = {peer.name: peer for peer in (Peer("torch", _torch), Peer("artifex", _artifex), Peer("pythae", _pythae))}
 
 
 def environment(name: str, root: Path = VENVS) -> Path:

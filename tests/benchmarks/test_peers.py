@@ -96,3 +96,34 @@ def test_a_peer_has_no_variant_of_what_it_can_not_run():
     by_name = {case.name: case for case in suites.load("step")}
     for name in ("face_gan", "style_transfer_gan", "super_resolution"):
         assert peers.PEERS["artifex"].variants(by_name[name], "cpu") == ()
+
+
+def test_artifex_has_the_same_networks_for_convolutional_pairs_only():
+    by_name = {case.name: case for case in suites.load("step")}
+    artifex = peers.PEERS["artifex"]
+    for name in ("dcgan_28", "dcgan_64"):
+        assert artifex.variants(by_name[name], "cpu") == ("own", "same")
+    for name in ("digits_gan", "image_vae", "flax_vae", "conv_vae"):
+        assert artifex.variants(by_name[name], "cpu") == ("own",)
+
+
+def test_pythae_has_the_fully_connected_vaes_only():
+    pythae = peers.PEERS["pythae"]
+    served = {case.name: pythae.variants(case, "cpu") for case in suites.load("step")}
+    assert {name for name, variants in served.items() if variants} == {"image_vae", "flax_vae"}
+    assert served["image_vae"] == ("own", "same")
+    calls = [case for case in suites.load("accelerator") if case.kind == "call"]
+    assert not any(pythae.variants(case, "cpu") for case in calls)
+
+
+@pytest.mark.parametrize("change", [{"likelihood": "gaussian"}, {"beta": 2.0}, {"beta_warmup": 10}, {"samples": 5}])
+def test_pythae_has_the_plain_bound_only(change):
+    case = {case.name: case for case in suites.load("step")}["flax_vae"]
+    assert case.config
+    game = replace(case.config.game, **change)
+    assert peers.PEERS["pythae"].variants(replace(case, config=replace(case.config, game=game)), "cpu") == ()
+
+
+def test_pythae_computes_in_fp32():
+    case = {case.name: case for case in suites.load("precision")}["image_vae_bf16"]
+    assert peers.PEERS["pythae"].variants(case, "cpu") == ()

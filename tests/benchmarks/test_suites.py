@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import suites
+from benchmarks import peers, suites
 from benchmarks.suites import Case
-from jaxgen.config import Config, Variational, from_dict
+from jaxgen.config import MLPVAE, Config, Variational, from_dict
 from jaxgen.errors import UserError
 
 
@@ -71,3 +71,14 @@ def test_on_an_accelerator_convolutions_are_in_bf16():
     assert precision["digits_gan_fp32"] == "fp32"
     for name in ("dcgan_28", "face_gan", "style_transfer_gan", "style_transfer_gan_paired", "super_resolution"):
         assert precision[f"{name}_bf16"] == "bf16"
+
+
+def test_every_one_of_the_thirteen_systems_has_a_row_with_a_peer():
+    rows = suites.load("step")
+    assert {int(case.title.split()[0]) for case in rows} == set(range(1, 14))
+    for case in rows:
+        assert "eager" in peers.PEERS["torch"].variants(case, "cpu"), case.name
+    by_name = {case.name: case for case in rows}
+    assert "own" in peers.PEERS["pythae"].variants(by_name["image_vae"], "cpu")
+    assert "own" in peers.PEERS["artifex"].variants(by_name["dcgan_28"], "cpu")
+    assert by_name["flax_vae"].config.model == MLPVAE(z_dim=20, widths=(500,))

@@ -71,8 +71,8 @@ def gan(config: Mapping[str, Any], variant: str, check: bool) -> GAN:
                 activation="relu",
                 batch_norm=True,
             ),
-            discriminator=ConvDiscriminatorConfig(
-                name="disc", hidden_dims=widths[:-1], input_shape=first, batch_norm=True, **critic
+            discriminator=ConvDiscriminatorConfig(  # not normalised, as its example is: step.py says more
+                name="disc", hidden_dims=widths[:-1], input_shape=first, batch_norm=False, **critic
             ),
         ),
         rngs=rngs(),
