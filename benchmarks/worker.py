@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import selectors
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +21,17 @@ QUIET_IDLE = 0.02
 """The share of a core that a waiting worker may burn; more means that it spins and slows the other down."""
 
 
+WANT_OF_MEMORY = re.compile(
+    r"RESOURCE_EXHAUSTED|MemoryError|out of memory|(?:can't|cannot) allocate memory|bad_alloc|ALLOC_FAILED",
+    re.IGNORECASE,
+)
+"""What Python, NumPy, XLA, PyTorch, C++ and CUDA's libraries say of it."""
+
+
+class OutOfMemory(RuntimeError):  # noqa: N818 (a size that does not fit is an answer)
+    """A worker had not the memory for what it was asked."""
+
+
 @dataclass(frozen=True)
 class Command:
     """How to start a worker."""
@@ -33,7 +46,8 @@ class Worker:
     Each gets large pages, as the command line does: PyTorch's steps gain from them too. On a card, which several
     workers share, JAX takes memory as it needs it.
 
-    Raises `RuntimeError` with the worker's own words where it fails, dies or does not answer within `timeout` seconds.
+    Raises `RuntimeError` with the worker's own words where it fails, dies or does not answer within `timeout` seconds;
+    where that is for want of memory, `OutOfMemory`.
     """
 
     def __init__(self, command: Command, job: Job, timeout: float = 900.0):
@@ -80,6 +94,14 @@ class Worker:
         """Peak memory and FLOPs of a step; ask after the turns, since finding out may take time and memory."""
         return self._ask({"do": "costs"})["costs"]
 
+    def memory(self, steps: int) -> dict[str, Any]:
+        """The most that `steps` steps have in memory, in bytes, as `benchmarks.protocol` says. Raises `OutOfMemory`."""
+        return self._ask({"do": "memory", "steps": steps})["memory"]
+
+    def draw(self, path: str) -> None:
+        """Has it write there, as an .npz, what its quality is computed of."""
+        self._ask({"do": "draw", "path": path})
+
     def hang_up(self) -> None:
         """Ends its input, after which it ends by itself, and does not wait for that."""
         if self._process.stdin:
@@ -110,20 +132,28 @@ class Worker:
         try:
             stdin.write(json.dumps(request).encode() + b"\n")
         except BrokenPipeError:
-            raise RuntimeError(f"{self._name()} died before {request['do']!r}.\n{self._tail()}") from None
+            raise self._death(f"died before {request['do']!r}.") from None
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             if not selector.select(self._timeout):
                 raise RuntimeError(f"{self._name()} gave no answer to {request['do']!r} in {self._timeout:g} s.")
         line = stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._name()} died of {request['do']!r}.\n{self._tail()}")
+            raise self._death(f"died of {request['do']!r}.")
         reply = json.loads(line)
         if "incomparable" in reply:
             raise Incomparable(reply["incomparable"])
         if "error" in reply:
-            raise RuntimeError(f"{self._name()} failed at {request['do']!r}.\n{reply['error']}")
+            raise _failure(f"{self._name()} failed at {request['do']!r}.", reply["error"])
         return reply
+
+    def _death(self, how: str) -> RuntimeError:
+        """Of a process that was killed it is taken that the kernel had no memory left: nobody else kills it."""
+        try:
+            killed = self._process.wait(10) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:  # it closed its output and lives on
+            killed = False
+        return _failure(f"{self._name()} {how}", self._tail(), killed)
 
     def _name(self) -> str:
         return "The worker `" + " ".join(self._argv) + "`"
@@ -132,3 +162,8 @@ class Worker:
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - size))
         return self._log.read().decode(errors="replace")
+
+
+def _failure(what: str, words: str, out_of_memory: bool = False) -> RuntimeError:
+    kind = OutOfMemory if out_of_memory or WANT_OF_MEMORY.search(words) else RuntimeError
+    return kind(f"{what}\n{words}")
