@@ -20,8 +20,8 @@ where they are not known; `benchmarks/ours/cost.py` says how they are counted), 
 writes at least), `idle_cpu` (share of a core burnt while waiting), `against` (for each opponent the same, the best
 `variant`, every variant's ms, the `ratios` of the pairs), `ratio_to_best_torch` or `ratio_to_<rival>`, `device`,
 `versions`, `hardware`, `peak` (`matmul_flops_per_s` by precision and `copy_bytes_per_s`, measured before the rows),
-`commit`, `load_average` (before the run), `date`. Suites that ask something else (`memory`, `time_to_quality`) have rows
-of their own, with `measures`, which their modules describe. `python -m benchmarks.report` shows all of them.
+`commit`, `load_average` (before the run), `date`. Suites that ask something else (`memory`, `time_to_quality`) have
+rows of their own, with `measures`, which their modules describe. `python -m benchmarks.report` shows all of them.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import importlib.util
+import os
 import pkgutil
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -14,9 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from etils import epath
 from flax import linen as nn
 
 import jaxgen.domains
+from jaxgen import run_directory
 from jaxgen.augment import augmentation
 from jaxgen.config import (
     Adversarial,
@@ -285,9 +288,12 @@ def on_one_device(config: Config) -> Config:
 def config_named(name: str) -> tuple[str, Config]:
     """(its name, the config) of a file's path, or of one that came with jaxgen: `digits_gan`.
 
-    The file is a Python module with `get_config() -> Config`; it is run.
+    The file is a Python module with `get_config() -> Config`; it is run. Or it is the `config.json` of a run, whose
+    name is that of its directory.
     """
     path = Path(name)
+    if path.suffix == ".json":
+        return _config_of_run(name)
     if path.suffix != ".py":
         known = configs()
         if name not in known:
@@ -307,6 +313,14 @@ def config_named(name: str) -> tuple[str, Config]:
     if not isinstance(config, Config):
         raise UserError(f"get_config() in {path} must return a jaxgen.config.Config, not {type(config).__name__}.")
     return path.stem, config
+
+
+def _config_of_run(name: str) -> tuple[str, Config]:
+    path = epath.Path(name)
+    if not path.exists():
+        raise UserError(f"There is no file {name}. A run has its config in config.json.")
+    folder = path.parent if "://" in name else epath.Path(os.path.abspath(path.parent))
+    return folder.name if path.name == "config.json" else path.stem, run_directory.read_config_file(path)[0]
 
 
 def configs() -> Mapping[str, Path]:

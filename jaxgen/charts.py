@@ -89,8 +89,9 @@ def ratios(values: Mapping[str, Mapping[str, float]], x: str) -> str:
         axes.set_yticks(range(len(values)), list(values))
         axes.tick_params("y", length=0)
         axes.grid(visible=False, axis="y")
-        axes.invert_yaxis()
-        axes.margins(x=0.15, y=0.01)
+        axes.margins(x=0.15)
+        # By hand: a last name that lacks a group would else lie outside, with its label.
+        axes.set_ylim(len(values) - 0.5, -0.5)
         axes.set(xlabel=x, xscale="log")
         _plain_numbers(axes.xaxis)
         if len(groups) > 1:
@@ -101,7 +102,8 @@ def ratios(values: Mapping[str, Mapping[str, float]], x: str) -> str:
 def to_svg(figure: Any) -> str:
     """The `<svg>` element of a matplotlib figure, without what belongs to a file of its own."""
     file = io.StringIO()
-    figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None, "Creator": None})
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.05, metadata=nothing)
     text = file.getvalue()
     return text[text.index("<svg") :]
 

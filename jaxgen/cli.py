@@ -1,4 +1,4 @@
-"""The command line: `jaxgen train CONFIG | sample RUN | evaluate RUN`."""
+"""The command line: `jaxgen train CONFIG | sample RUN | evaluate RUN | report RUN`."""
 
 import dataclasses
 import errno
@@ -18,8 +18,10 @@ from jaxgen.memory import huge_pages
 USAGE = """usage: jaxgen train CONFIG [--workdir DIR] [--loop.steps N ...]   train, or go on with the run in DIR
        jaxgen sample RUN [--num N] [--seed S] [--out PATH]       write samples of a run
        jaxgen evaluate RUN [--json PATH]                         print a run's metrics on held-out data
+       jaxgen report RUN [--out PATH]                            make a page of a run, also while it goes on
 
-Each has --help; `jaxgen train CONFIG --help` lists every field of a config. CONFIG is a .py file, or one of:
+Each has --help; `jaxgen train CONFIG --help` lists every field of a config. CONFIG is a .py file, the config.json of a
+run, or one of:
 """
 
 
@@ -44,6 +46,14 @@ class Evaluate:
     json: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None  # write them to a file, too
 
 
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Make a page of a run, one HTML file that needs nothing beside itself; also while the run goes on."""
+
+    run: tyro.conf.Positional[str]  # directory of the run
+    out: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None  # an .html file; else RUN/report.html
+
+
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 when done or stopped by a signal, 2 for what the user can mend."""
     words = sys.argv[1:] if argv is None else argv
@@ -66,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    commands = {"train": _train, "sample": _sample, "evaluate": _evaluate}
+    commands = {"train": _train, "sample": _sample, "evaluate": _evaluate, "report": _report}
     if not words or words[0] in ("-h", "--help"):
         print(_usage())
         return 0 if words else 2
@@ -159,6 +169,14 @@ def _evaluate(words: list[str]) -> int:
         path = Path(args.json)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+def _report(words: list[str]) -> int:
+    args = tyro.cli(Report, prog="jaxgen report", args=words)
+    from jaxgen import run_report
+
+    print(run_report.write(args.run, args.out))
     return 0
 
 

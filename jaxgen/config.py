@@ -1,4 +1,5 @@
-"""Everything that decides a run: frozen dataclasses of plain values, and their way to JSON and back."""
+"""Everything that decides a run: frozen dataclasses of plain values, their way to JSON and back, and to a command
+line."""
 
 import dataclasses
 import difflib
@@ -232,7 +233,7 @@ LIMITS: dict[str, tuple[float, float]] = {
 
 def check_limits(config: Config) -> None:
     """Raises `UserError` where a number lies outside its limits."""
-    for name, value in _flat(to_dict(config)).items():
+    for name, value in flat(to_dict(config)).items():
         least, below = LIMITS.get(name.rpartition(".")[2], (-math.inf, math.inf))
         for number in value if isinstance(value, list) else (value,):
             if isinstance(number, int | float) and not least <= number < below:
@@ -281,9 +282,41 @@ def from_dict(tree: Mapping[str, Any], cls: type = Config) -> Any:
 
 def differences(old: Config, new: Config) -> list[str]:
     """`name: old -> new` for each field that differs and that a resumed run may not change."""
-    before, after = _flat(to_dict(old)), _flat(to_dict(new))
-    names = [n for n in sorted(before.keys() | after.keys()) if not n.startswith(MAY_CHANGE)]
-    return [f"{n}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
+    found = sorted((n, of) for n, of in differing(old, new).items() if not n.startswith(MAY_CHANGE))
+    return [f"{name}: {before} -> {after}" for name, (before, after) in found]
+
+
+def differing(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """(value, the other's) of each field that differs, in the order of the fields; None where one of them lacks it."""
+    here, there = flat(to_dict(one)), flat(to_dict(other))
+    return {name: (here.get(name), there.get(name)) for name in here | there if here.get(name) != there.get(name)}
+
+
+def flags(config: Config, default: Config) -> list[str] | None:
+    """The words on a command line that make `config` of `default`; None where that has another type of model or game,
+    which no word can change."""
+    words = []
+    for name, (value, _) in differing(config, default).items():
+        head, dot, last = name.replace("_", "-").rpartition(".")
+        if last == "type":
+            return None
+        if isinstance(value, bool):
+            words.append(f"--{head}{dot}{'' if value else 'no-'}{last}")
+        elif isinstance(value, list):
+            words += [f"--{head}{dot}{last}", *map(str, value)]
+        elif str(value).startswith("-"):  # would be read as an option
+            words.append(f"--{head}{dot}{last}={value}")
+        else:
+            words += [f"--{head}{dot}{last}", str(value)]
+    return words
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What `to_dict` made, as one level: `game.gen.lr`, as the command line spells it."""
+    out = {}
+    for name, value in tree.items():
+        out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return out
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
@@ -299,10 +332,3 @@ def _choices(hint: Any) -> dict[str, type]:
         return {}
     members = [c for c in typing.get_args(hint) if isinstance(c, type)]
     return {c.__name__: c for c in members if dataclasses.is_dataclass(c)}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out = {}
-    for name, value in tree.items():
-        out |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return out

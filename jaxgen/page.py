@@ -113,7 +113,9 @@ def shown(content: bytes, name: str, note: str = "") -> Block:
 def playable(content: bytes, ending: str, note: str, name: str = "") -> Block:
     """What `shown` makes of a file that is no text, of any size."""
     if ending in IMAGES:
-        return figure(_made('<img src="{}" alt="{}">', _uri(content, IMAGES[ending]), note), note)
+        return figure(
+            _made('<div class="frame"><img src="{}" alt="{}"></div>', _uri(content, IMAGES[ending]), note), note
+        )
     if ending in SOUNDS:
         return figure(_made('<audio controls src="{}"></audio>', _uri(content, SOUNDS[ending])), note)
     if ending in FILMS:

@@ -149,6 +149,12 @@ def read_config(workdir: epath.PathLike) -> tuple[Config, dict[str, Any]]:
             raise UserError(f"There is no run at {path.parent}. Check the path, or train one with --workdir.")
         if not path.exists():
             raise UserError(f"{path.parent} is not a run: it holds no config.json. Give the --workdir of a training.")
+    return read_config_file(path)
+
+
+def read_config_file(path: epath.PathLike) -> tuple[Config, dict[str, Any]]:
+    """What a `config.json` holds, wherever it lies. Raises `UserError` where it is not as written."""
+    path = epath.Path(path)
     try:
         tree = json.loads(path.read_text())
         return from_dict(tree["config"]), dict(tree["environment"])
