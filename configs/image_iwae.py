@@ -1,8 +1,6 @@
 """28x28 binarised digits: the VAE of image_vae.py on the importance-weighted bound with K = 5.
 
 jaxgen train configs/image_iwae.py
-
-Results of one run: benchmarks/results/defaults/image_iwae.json.
 """
 
 from jaxgen.config import MLPVAE, Adam, Config, Loop, Variational

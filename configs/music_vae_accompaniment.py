@@ -2,8 +2,7 @@
 
 jaxgen train configs/music_vae_accompaniment.py
 
-Notes of a slice are independent given its latent, so that three to five voices sound where Bach has four. Results of
-one run: benchmarks/results/defaults/music_vae_accompaniment.json.
+Notes of a slice are independent given its latent, so that three to five voices sound where Bach has four.
 """
 
 from jaxgen.config import Adam, Config, Loop, SliceVAE, VariationalSequence

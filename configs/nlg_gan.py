@@ -1,8 +1,6 @@
 """Writing in three registers, from texts that come with packages: Python's manual, docstrings, scripture.
 
 jaxgen train configs/nlg_gan.py
-
-Results of one run: benchmarks/results/defaults/nlg_gan.json.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent

@@ -2,8 +2,7 @@
 
 jaxgen train configs/nlp_gan.py
 
-Of so few sentences a matcher learns little: captions (`nlp_gan_captions`) are what it is to be judged on. Results of
-one run: benchmarks/results/defaults/nlp_gan.json.
+Of so few sentences a matcher learns little: captions (`nlp_gan_captions`) are what it is to be judged on.
 """
 
 from jaxgen.config import Adam, AdversarialSequence, Config, Loop, Recurrent

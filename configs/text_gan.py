@@ -2,8 +2,7 @@
 
 jaxgen train configs/text_gan.py
 
-Sentences in the manual's terms whose clauses are right and whose sense is not. Results of one run:
-benchmarks/results/defaults/text_gan.json.
+Sentences in the manual's terms whose clauses are right and whose sense is not.
 """
 
 from jaxgen.config import AdversarialSequence, Config, Loop, Recurrent

@@ -61,8 +61,8 @@ def time_to_quality(rows: Sequence[Row]) -> list[Block]:
         for row in of:
             sides = {"jaxgen": row, **{f"{n}, {theirs['variant']}": theirs for n, theirs in row["against"].items()}}
             title = results.titles().get(row["name"], row["name"])
-            for measure, bar in row["bar"].items():
-                curves = {name: _reached(side, measure) for name, side in sides.items()}
+            for measure, bounds in row["bar"].items():
+                curves, bar = {name: _reached(side, measure) for name, side in sides.items()}, [*bounds.values()][0]
                 drawn.append(
                     page.drawing(charts.lines(curves, "seconds of training", measure, level=bar), f"{title}: {measure}")
                 )
@@ -93,7 +93,9 @@ def time_to_quality(rows: Sequence[Row]) -> list[Block]:
 
 
 def _reached(side: Mapping[str, Any], measure: str) -> tuple[list[float], list[float]]:
-    return [point["seconds"] for point in side["curve"]], [point[measure] for point in side["curve"]]
+    """Seconds and what was measured then, of the first seed; a look that told nothing is left out."""
+    points = [(point["seconds"], point[measure]) for point in side["curve"] if point[measure] is not None]
+    return [seconds for seconds, _ in points], [value for _, value in points]
 
 
 def _ratio(row: Row, peer: str) -> str:
