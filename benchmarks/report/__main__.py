@@ -13,15 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import machine
+from benchmarks.peers import PEERS
 from benchmarks.report import costs, gallery, markdown, quality, results, speed
 from benchmarks.report.results import Results
 from jaxgen import files, page
 from jaxgen.errors import UserError
+from jaxgen.page import Section
 
 RESULTS = machine.ROOT / "benchmarks" / "results"
 README = machine.ROOT / "README.md"
 PLOT = RESULTS / "throughput.svg"
 """What README.md shows."""
+NEW = "benchmarks/results/throughput-new.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +58,25 @@ def html(found: Results) -> str:
         *costs.sections(found),
         *quality.sections(found),
         *gallery.sections(found.folder),
+        Section("From nothing to this page", [page.code("\n".join(commands(found)))]),
     ]
     return page.render("jaxgen: benchmarks", lead, sections)
+
+
+def commands(found: Results) -> list[str]:
+    """What measures all of this again, in a checkout, on machines that nothing else uses."""
+    words = ['python -m pip install -e ".[test,speech]"']
+    for name, rows in results.machines(found.rows).items():
+        asked = " ".join(dict.fromkeys(row["suite"] for row in rows))
+        peers = ",".join(dict.fromkeys(peer for row in rows for peer in row["against"] if peer in PEERS))
+        words += [f"# on {name}", f"python -m benchmarks.throughput --suite {asked} --peers {peers} --json {NEW}"]
+    for name, seeds in quality.ordered(found):
+        for seed in (verdict["seed"] for verdict in seeds):
+            path = f"benchmarks/results/quality/{name}-seed{seed}.json"
+            words.append(f"python -m benchmarks.quality {name} --seed {seed} --json {path}")
+    for name in (run["config"] for run in found.defaults):
+        words.append(f"python -m benchmarks.defaults {name} --json benchmarks/results/defaults/{name}.json")
+    return [*words, "python -m benchmarks.report --readme --out page.html"]
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

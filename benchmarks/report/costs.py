@@ -25,7 +25,7 @@ def memory(rows: Sequence[Row]) -> list[Block]:
         for row in of:
             sides = {"jaxgen": row, **{f"{n}, {theirs['variant']}": theirs for n, theirs in row["against"].items()}}
             curves = {name: _curve(side) for name, side in sides.items()}
-            title = results.titles().get(row["name"], row["name"])
+            title = results.titles().get(row["name"]) or str(row["name"])
             drawn.append(
                 page.drawing(charts.lines(curves, "batch", "peak, MB", log_x=True, log_y=True, marks=True), title)
             )
@@ -60,9 +60,10 @@ def time_to_quality(rows: Sequence[Row]) -> list[Block]:
         drawn, lines = [], []
         for row in of:
             sides = {"jaxgen": row, **{f"{n}, {theirs['variant']}": theirs for n, theirs in row["against"].items()}}
-            title = results.titles().get(row["name"], row["name"])
+            title = results.titles().get(row["name"]) or str(row["name"])
             for measure, bounds in row["bar"].items():
-                curves, bar = {name: _reached(side, measure) for name, side in sides.items()}, [*bounds.values()][0]
+                curves = {name: _reached(side, measure) for name, side in sides.items()}
+                (bar,) = bounds.values()
                 drawn.append(
                     page.drawing(charts.lines(curves, "seconds of training", measure, level=bar), f"{title}: {measure}")
                 )

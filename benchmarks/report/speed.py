@@ -105,7 +105,7 @@ def against_batch(rows: Sequence[Row]) -> list[Block]:
         series: dict[str, tuple[list[float], list[float]]] = {}
         for row in sorted(of, key=lambda row: row["batch"]):
             name = row["name"].rsplit("_batch_", 1)[0]
-            at, rate = series.setdefault(titles.get(name, name), ([], []))
+            at, rate = series.setdefault(titles.get(name) or str(name), ([], []))
             at.append(row["batch"])
             rate.append(row["examples_per_s"])
         drawn = [

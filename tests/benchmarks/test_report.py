@@ -172,6 +172,19 @@ def test_the_page_needs_nothing_beside_itself(folder, tmp_path):
     assert (tmp_path / "page.md").read_text().startswith("# jaxgen")
 
 
+def test_the_page_ends_with_what_makes_it(folder):
+    said = report.commands(results.read(folder))
+    card = said[said.index("# on NVIDIA H100") + 1]
+    assert card == "python -m benchmarks.throughput --suite accelerator --peers torch --json " + report.NEW
+    cpu = said[said.index("# on 2 cores, AMD EPYC") + 1]
+    assert "--suite step batch" in cpu
+    assert "--peers torch,artifex --json" in cpu
+    quality_json = "benchmarks/results/quality/video_gan-seed0.json"
+    assert f"python -m benchmarks.quality video_gan --seed 0 --json {quality_json}" in said
+    assert "python -m benchmarks.defaults image_vae --json benchmarks/results/defaults/image_vae.json" in said
+    assert said[-1] == "python -m benchmarks.report --readme --out page.html"
+
+
 def test_every_table_says_where_it_is_from(folder):
     found = results.read(folder)
     for section in [*speed.sections(found), *costs.sections(found)]:
