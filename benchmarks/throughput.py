@@ -138,7 +138,7 @@ def _time(cases: Sequence[tuple[str, Case]], peers: Sequence[Peer], plan: Plan, 
         row = {"suite": suite} | found | where | {"date": date}
         rows.append(row)
         print(line(row), flush=True)
-        for note in [] if own else notes(row):
+        for note in notes(row):
             print(f"    {note}", flush=True)
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)

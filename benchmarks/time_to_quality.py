@@ -77,13 +77,12 @@ def measure(case: Case, peers: Sequence[Peer], device: str) -> dict[str, Any]:
                 chosen[peer.name] = _fastest(command, {n: _job(case, 0, files[0]) | {"variant": n} for n in names})
         for seed, file in enumerate(files):
             for name, command in commands.items():
-                side = sides.setdefault(name, chosen.get(name, {}) | {"idle_cpu": 0.0, "runs": []})
+                side = sides.setdefault(name, chosen.get(name, {}) | {"runs": []})
                 variant = {"variant": side["variant"]} if "variant" in side else {}
                 with Worker(command, _job(case, seed, file) | variant) as worker:
                     run = reach(worker, judge, options, path / "drawn.npz")
                     side["runs"].append({"seed": seed} | run)
                     side |= worker.facts
-                    side["idle_cpu"] = max(side["idle_cpu"], worker.idle_cpu)
     return row(case, sides)
 
 
