@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def html(found: Results) -> str:
     lead = (
         "Thirteen generative systems in JAX: how fast they train next to other libraries, what they need, how good "
-        f"they get. Made by `python -m benchmarks.report` at commit {machine.commit()[:7]} from the files in "
-        "`benchmarks/results`; each table says where its figures are from."
+        f"they get. Made by python -m benchmarks.report at commit {machine.commit()[:7]} from the files in "
+        "benchmarks/results; each table says where its figures are from."
     )
     sections = [
         *speed.sections(found),

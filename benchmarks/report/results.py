@@ -62,7 +62,8 @@ def machine(row: Row) -> str:
     if (device := row.get("device", "cpu")) != "cpu":
         return device
     model = re.sub(r"\((R|TM)\)|Processor|CPU", "", hardware["cpu"])
-    return f"{hardware['cores']} cores, {' '.join(model.split())}"
+    cores = f"{hardware['cores']} core" + "s" * (hardware["cores"] != 1)
+    return f"{cores}, {' '.join(model.split())}"
 
 
 def machines(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -87,6 +88,12 @@ def precision(row: Row) -> str:
 def titles() -> dict[str, str]:
     """What the cases of suite `step` are called in words, in their order."""
     return {case.name: case.title or case.name for case in suites.load("step")}
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """As the cases of suite `step` are; what it has not comes last."""
+    order = {name: i for i, name in enumerate(titles())}
+    return sorted(rows, key=lambda row: order.get(system(row), len(order)))
 
 
 def measured(row: Row) -> str:

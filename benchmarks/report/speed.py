@@ -28,10 +28,8 @@ def sections(found: Results) -> list[Section]:
 
 def ratio_chart(rows: Iterable[Row]) -> str:
     """An SVG: every system's ratio to the best of PyTorch, by machine."""
-    rows, titles = list(rows), results.titles()
-    order = {name: i for i, name in enumerate(titles)}
-    values: dict[str, dict[str, float]] = {}
-    for row in sorted(rows, key=lambda row: order.get(results.system(row), len(order))):
+    titles, values = results.titles(), dict[str, dict[str, float]]()
+    for row in results.in_order(rows):
         if "torch" in row["against"]:
             name = titles.get(results.system(row), results.system(row))
             values.setdefault(name, {})[results.machine(row)] = row["against"]["torch"]["ratio"]
@@ -59,12 +57,11 @@ def throughput(found: Results) -> list[Block]:
 
 def _steps(rows: Sequence[Row]) -> Block:
     titles = results.titles()
-    order = {name: i for i, name in enumerate(titles)}
     peers = list(dict.fromkeys(name for row in rows for name in row["against"] if name != "torch"))
     head = ["step", "batch", "ms", "spread", "examples/s", "PyTorch, ms", "its form", "ratio", "range"]
     head += [f"ratio to {name}" for name in peers] + ["share of peak", "compile, s", "peak MB", "measured"]
     lines = []
-    for row in sorted(rows, key=lambda row: order.get(results.system(row), len(order))):
+    for row in results.in_order(rows):
         torch, name = row["against"].get("torch"), results.system(row)
         bf16 = f", {results.precision(row)}" if row["suite"] == "accelerator" else ""
         lines.append(
@@ -126,7 +123,7 @@ def roofline(rows: Sequence[Row]) -> list[Block]:
     titles, blocks = results.titles(), []
     for machine, of in results.machines(rows).items():
         lines = []
-        for row in of:
+        for row in results.in_order(of):
             floor = floor_ms(row)
             lines.append(
                 [
@@ -213,11 +210,11 @@ def _line(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[floa
 
 def steps_per_call(rows: Sequence[Row]) -> list[Block]:
     blocks = []
-    for of in results.machines(rows).values():
+    for machine, of in results.machines(rows).items():
         points = _line((int(row["name"].rsplit("_", 1)[1]), row["examples_per_s"]) for row in of)
         chart = charts.lines({"": points}, "steps in a call", "examples/s", log_x=True, marks=True)
         note = "Several steps in one dispatch, over data that lie on the device."
-        blocks += [page.side_by_side([page.drawing(chart, note)]), _plain(of)]
+        blocks += [page.heading(machine), page.side_by_side([page.drawing(chart, note)]), _plain(of)]
     return blocks
 
 
@@ -230,7 +227,7 @@ def compile_time(found: Results) -> list[Block]:
     for machine, of in results.machines(found.of(*STEPS)).items():
         head = ["step", "jaxgen, s", "PyTorch, s", "PyTorch's form", "measured"]
         lines = []
-        for row in of:
+        for row in results.in_order(of):
             theirs = row["against"].get("torch", {})
             seconds = theirs.get("compile_s")
             lines.append(
@@ -266,6 +263,10 @@ def precision(rows: Sequence[Row]) -> list[Block]:
     return [page.paragraph(said), *(_plain(of) for of in results.machines(rows).values())] if rows else []
 
 
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _plain(rows: Sequence[Row]) -> Block:
     """A table of any suite that times steps."""
     opponents = list(dict.fromkeys(name for row in rows for name in row["against"]))
@@ -276,7 +277,7 @@ def _plain(rows: Sequence[Row]) -> Block:
             row["batch"],
             row["step_ms"]["median"],
             f"{row['step_ms']['spread']:.0%}",
-            f"{row['examples_per_s']:.4g} {row['items']}",
+            f"{_rate(row['examples_per_s'])} {row['items']}",
             *(f"{row['against'][o]['ratio']:.2f}" if o in row["against"] else None for o in opponents),
             results.measured(row),
         ]
