@@ -23,7 +23,7 @@ def memory(rows: Sequence[Row]) -> list[Block]:
     for machine, of in results.machines(rows).items():
         drawn, lines = [], []
         for row in of:
-            sides = {"jaxgen": row, **{f"{n}, {theirs['variant']}": theirs for n, theirs in row["against"].items()}}
+            sides = _sides(row)
             curves = {name: _curve(side) for name, side in sides.items()}
             title = results.titles().get(row["name"]) or str(row["name"])
             drawn.append(
@@ -39,10 +39,15 @@ def memory(rows: Sequence[Row]) -> list[Block]:
         return []
     said = (
         "The most memory that was in use while steps were taken, beyond what the process had before anything was "
-        "built; the compiler's own is not in it. The largest batch is the largest that stays within the limit, to an "
-        "eighth: on a card its memory, on CPU a budget."
+        "built. What compiling took and gave back is not in it; what it keeps in the process is. The largest batch is "
+        "the largest that stays within the limit, to an eighth: on a card its memory, on CPU a budget."
     )
     return [page.paragraph(said), *blocks]
+
+
+def _sides(row: Row) -> dict[str, Mapping[str, Any]]:
+    """Ours and each peer's, by name."""
+    return {"jaxgen": row, **{f"{name}, {theirs['variant']}": theirs for name, theirs in row["against"].items()}}
 
 
 def _curve(side: Mapping[str, Any]) -> tuple[list[float], list[float]]:
@@ -59,7 +64,7 @@ def time_to_quality(rows: Sequence[Row]) -> list[Block]:
     for machine, of in results.machines(rows).items():
         drawn, lines = [], []
         for row in of:
-            sides = {"jaxgen": row, **{f"{n}, {theirs['variant']}": theirs for n, theirs in row["against"].items()}}
+            sides = _sides(row)
             title = results.titles().get(row["name"]) or str(row["name"])
             for measure, bounds in row["bar"].items():
                 curves = {name: _reached(side, measure) for name, side in sides.items()}

@@ -166,7 +166,7 @@ def _facts(seeds: Sequence[Verdict]) -> dict[str, str]:
         "how to judge it again": f"python -m benchmarks.quality {first['gate']} --seed {first['seed']}",
         "seeds": ", ".join(str(verdict["seed"]) for verdict in seeds),
         "real data": first.get("real", ""),
-        "features": _each(
+        "features": results.each(
             f"{v['extractor']} {v['extractor_hash'][:12]}, held-out accuracy {v['extractor_accuracy']:.3f}"
             for v in seeds
             if "extractor" in v and "extractor_accuracy" in v
@@ -174,9 +174,9 @@ def _facts(seeds: Sequence[Verdict]) -> dict[str, str]:
         "steps": _plain(first.get("steps")),
         "training, minutes": _minutes(seeds),
         "hardware": _hardware(seeds),
-        "versions": _each(_versions(v) for v in seeds),
+        "versions": results.each(_versions(v) for v in seeds),
         "commit": _commits(seeds),
-        "date": _each(verdict["date"][:10] for verdict in seeds),
+        "date": results.each(verdict["date"][:10] for verdict in seeds),
     }
     return {name: value for name, value in told.items() if value}
 
@@ -208,15 +208,11 @@ def _numbers(tree: Any, name: re.Pattern[str]) -> Iterable[float]:
 
 
 def _hardware(seeds: Sequence[Verdict]) -> str:
-    return _each(results.machine(verdict) for verdict in seeds)
+    return results.each(results.machine(verdict) for verdict in seeds)
 
 
 def _commits(seeds: Sequence[Verdict]) -> str:
-    return _each(results.commit(verdict) for verdict in seeds)
-
-
-def _each(words: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(words))
+    return results.each(results.commit(verdict) for verdict in seeds)
 
 
 def _plain(value: Any) -> str:

@@ -109,16 +109,16 @@ def commit(row: Mapping[str, Any]) -> str:
 def origin(rows: Sequence[Row]) -> str:
     """Hardware, versions, commits and dates of a table, in a sentence or two."""
     hardware = " and ".join(
-        f"{name} ({_each(row['hardware']['system'] for row in of)})" for name, of in machines(rows).items()
+        f"{name} ({each(row['hardware']['system'] for row in of)})" for name, of in machines(rows).items()
     )
-    versions = _each(_versions(row["versions"]) for row in rows if row.get("versions"))
-    theirs = _each(
+    versions = each(_versions(row["versions"]) for row in rows if row.get("versions"))
+    theirs = each(
         f"{name}: {_versions(of['versions'])}"
         for row in rows
         for name, of in row.get("against", {}).items()
         if of.get("versions") and of["versions"] != row.get("versions")
     )
-    commits = _each(commit(row) for row in rows)
+    commits = each(commit(row) for row in rows)
     days = sorted(row["date"][:10] for row in rows)
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     parts = [f"Measured on {hardware}, {when}", f"commit {commits}", f"with {versions}"]
@@ -129,7 +129,8 @@ def _versions(of: Mapping[str, str]) -> str:
     return " ".join(f"{name} {version}" for name, version in of.items() if name != "jaxlib")
 
 
-def _each(words: Iterable[str]) -> str:
+def each(words: Iterable[str]) -> str:
+    """Each once, in their order."""
     return ", ".join(dict.fromkeys(words))
 
 
