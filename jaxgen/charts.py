@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxgen.errors import UserError
+from jaxgen.errors import needed
 
 Line = tuple[Sequence[float], Sequence[float]]
 """(x, y) of the points."""
@@ -128,7 +128,5 @@ def _plain_numbers(axis: Any) -> None:
 
 
 def _matplotlib(part: str) -> Any:
-    try:
+    with needed("matplotlib", "a report", "data"):
         return importlib.import_module(f"matplotlib{part}")
-    except ImportError:
-        raise UserError('A report needs Jinja2 and matplotlib: python -m pip install "jaxgen[data]".') from None

@@ -8,15 +8,13 @@ import numpy as np
 from etils import epath
 
 from jaxgen import files, preview
-from jaxgen.errors import UserError
+from jaxgen.errors import needed
 
 
 def library() -> ModuleType:
     """The package av (PyAV); `UserError` where it is missing."""
-    try:
+    with needed("av", "films", "video"):
         import av
-    except ImportError as error:
-        raise UserError(f'Films need the package av ({error}). Install it: pip install "jaxgen[video]".') from error
     return av
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from etils import epath
 
-from jaxgen.errors import UserError
+from jaxgen.errors import needed
 
 Block: TypeAlias = str
 """HTML; a plain `str` among them is text."""
@@ -163,7 +163,5 @@ def _template(name: str) -> Any:
 
 def _library(name: str) -> Any:
     """Jinja2, or what comes with it: imported when a page is made, since the rest of jaxgen does without."""
-    try:
+    with needed("Jinja2", "a report", "data"):
         return importlib.import_module(name)
-    except ImportError:
-        raise UserError('A report needs Jinja2 and matplotlib: python -m pip install "jaxgen[data]".') from None

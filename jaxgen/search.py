@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.errors import UserError
+from jaxgen.errors import needed
 
 
 class Found(NamedTuple):
@@ -36,10 +36,8 @@ def minimise(
     deviation of the first steps, small beside the prior's 1: samples stay like the one at the start. Deterministic.
     Raises `UserError` where the package cmaes is missing.
     """
-    try:
+    with needed("cmaes", "a search in latent space", "games"):
         from cmaes import CMA
-    except ImportError as error:
-        raise UserError('Latent search needs the package cmaes: pip install "jaxgen[games]".') from error
     start = np.asarray(start, np.float64)
     sample = decode(start[None].astype(np.float32))[0]
     best = Found(start, sample, value(sample), 1)

@@ -63,5 +63,5 @@ def test_without_matplotlib(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(charts.importlib, "import_module", missing)
-    with pytest.raises(UserError, match=r"Jinja2 and matplotlib: python -m pip install \"jaxgen\[data\]\""):
+    with pytest.raises(UserError, match=r"^matplotlib is needed for a report .*pip install \"jaxgen\[data\]\""):
         charts.lines(LINES, "step", "loss")

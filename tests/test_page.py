@@ -117,5 +117,5 @@ def test_without_jinja2(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(page.importlib, "import_module", missing)
-    with pytest.raises(UserError, match=r"Jinja2 and matplotlib: python -m pip install \"jaxgen\[data\]\""):
+    with pytest.raises(UserError, match=r"^Jinja2 is needed for a report .*pip install \"jaxgen\[data\]\""):
         page.paragraph("x")

@@ -8,13 +8,14 @@ import importlib.metadata
 import math
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxgen.data.cache import cache_dir, made_once
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 from jaxgen.music.roll import LOWEST, PITCHES, check_grid
 
 _VOICES = 4
@@ -22,7 +23,7 @@ _TWICE = (
     *("bwv62.6", "bwv177.4", "bwv18.5-w", "bwv20.7", "bwv227.11", "bwv244.17"),
     *("bwv279", "bwv280", "bwv323", "bwv398", "bwv414", "bwv419"),
 )
-_INSTALL = 'The data set bach_chorales comes with the package music21. Install it: pip install "jaxgen[music]".'
+_with_music21 = partial(needed, "music21", "the data set bach_chorales", "music")
 
 
 def read(grid: int, data_dir: str = "") -> list[np.ndarray]:
@@ -37,10 +38,8 @@ def read(grid: int, data_dir: str = "") -> list[np.ndarray]:
     cannot be written.
     """
     check_grid(grid)
-    try:
+    with _with_music21():
         version = importlib.metadata.version("music21")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise UserError(_INSTALL) from error
     path = cache_dir(data_dir) / "music" / f"bach-chorales-{version}-grid{grid}.npz"
     found = made_once(path, lambda: _all(grid), _fit)
     return np.split(np.unpackbits(found["bits"], axis=1, count=PITCHES), found["lengths"].cumsum()[:-1])
@@ -59,10 +58,8 @@ def chorale(score: Any, grid: int) -> np.ndarray | None:
 
 
 def _all(grid: int) -> dict[str, np.ndarray]:
-    try:
+    with _with_music21():
         from music21 import converter
-    except ImportError as error:
-        raise UserError(_INSTALL) from error
     print("bach_chorales is read for the first time, which takes half a minute.", file=sys.stderr)
     folder, rolls = _folder(), []
     for file in sorted(folder.glob("*.mxl")):

@@ -2,12 +2,13 @@
 
 import importlib.metadata
 from collections.abc import Mapping
+from functools import partial
 from types import ModuleType
 
 import numpy as np
 
 from jaxgen.data.cache import cache_dir, made_once
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 from jaxgen.levels.tiles import TILESETS
 
 SIDE = 64
@@ -15,6 +16,8 @@ SIDE = 64
 
 SEEDS = {"train": tuple(range(40)), "test": tuple(range(1000, 1010))}
 """Of the worlds of each split."""
+
+_with_crafter = partial(needed, "crafter", "worlds of Crafter", "games")
 
 
 def worlds(split: str, data_dir: str = "") -> np.ndarray:
@@ -44,19 +47,15 @@ def world(seed: int) -> np.ndarray:
 
 
 def _library() -> ModuleType:
-    try:
+    with _with_crafter():
         import crafter
-    except ImportError as error:
-        raise UserError('Worlds of Crafter need the package crafter: pip install "jaxgen[games]".') from error
     return crafter
 
 
 def version() -> str:
     """Of the package Crafter."""
-    try:
+    with _with_crafter():
         return importlib.metadata.version("crafter")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise UserError('Worlds of Crafter need the package crafter: pip install "jaxgen[games]".') from error
 
 
 def _all() -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxgen.data.cache import cache_dir, lock
 from jaxgen.data.heldout import split_indices
 from jaxgen.data.transforms import Shape, fit
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 
 _NAME = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(/(?P<config>\w[\w.+-]*))?(:(?P<version>\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
@@ -48,12 +48,8 @@ class UnreadableError(UserError):
 
 def library() -> ModuleType:
     """The package tensorflow_datasets; `UserError` where it is missing."""
-    try:
+    with needed("tensorflow-datasets", "data sets by name", "data"):
         import tensorflow_datasets
-    except ImportError as error:
-        raise UserError(
-            f'Data sets by name need the package tensorflow-datasets ({error}). Install it: pip install "jaxgen[data]".'
-        ) from error
     return tensorflow_datasets
 
 

@@ -11,7 +11,7 @@ from etils import epath
 from PIL import Image
 
 from jaxgen import files
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 from jaxgen.levels.art import SIDE, tile_images
 from jaxgen.levels.inputs import check_level
 from jaxgen.levels.tiles import Tileset
@@ -127,10 +127,8 @@ def _tileset(tileset: Tileset, image: str) -> dict[str, Any]:
 
 
 def _parsed(path: Path, source: str) -> Any:
-    try:
+    with needed("pytiled_parser", "reading maps of Tiled", "games"):
         import pytiled_parser
-    except ImportError as error:
-        raise UserError('Reading maps of Tiled needs pytiled_parser: pip install "jaxgen[games]".') from error
     try:
         level_map = pytiled_parser.parse_map(path)
         sets, size = level_map.tilesets, level_map.map_size

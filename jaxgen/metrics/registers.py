@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 from jaxgen.metrics.inputs import check_labels
 from jaxgen.text.vocabulary import split
 
@@ -51,14 +51,10 @@ def classifier(texts: Sequence[str], labels: np.ndarray) -> Classifier:
     counts = np.bincount(labels)
     if len(counts) < 2 or not counts.all():
         raise UserError(f"labels has {counts.tolist()} texts of the categories 0, 1, ...; two and more need some each.")
-    try:
+    with needed("scikit-learn", "the classifier of categories", "data"):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
-    except ImportError as error:
-        raise UserError(
-            f'The classifier of categories needs scikit-learn ({error}). Install it: pip install "jaxgen[data]".'
-        ) from error
     terms: Any = _terms  # what is inferred of scikit-learn's types takes only a name here
     features = TfidfVectorizer(analyzer=terms, sublinear_tf=True)
     model = make_pipeline(features, LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 
 _HIDDEN = (128,)
 _EPOCHS = 12
@@ -40,10 +40,8 @@ def segmenter(
     The same data and seed give the same network. Raises `UserError` where pictures and maps don't fit, or scikit-learn
     is missing.
     """
-    try:
+    with needed("scikit-learn", "reading maps from scenes", "data"):
         from sklearn.neural_network import MLPClassifier
-    except ImportError as error:
-        raise UserError('Reading maps from scenes needs scikit-learn: pip install "jaxgen[data]".') from error
     cell = images.shape[1] // maps.shape[1]
     if images.shape[1:3] != (cell * maps.shape[1], cell * maps.shape[2]) or len(images) != len(maps):
         raise UserError(f"Pictures {images.shape} and maps {maps.shape} don't fit; a cell is a square of pixels.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 from jaxgen.speech import wav
 from jaxgen.speech.mel import Mel, from_log
 
@@ -63,10 +63,8 @@ def pesq_of(a: np.ndarray, b: np.ndarray, rate: int) -> float:
     Raises `UserError` where the package pesq is missing, for other shapes, less than `SECONDS`, and where it finds no
     speech.
     """
-    try:
+    with needed("pesq", "PESQ", "speech"):
         import pesq  # pyright: ignore[reportMissingImports] (an extra that tests do without)
-    except ImportError as error:
-        raise _missing("pesq", error) from error
     a, b = _long_pair(a, b, rate)
     own = 16000 if rate >= 16000 else 8000
     if not a.any():
@@ -83,10 +81,8 @@ def stoi_of(a: np.ndarray, b: np.ndarray, rate: int) -> float:
     Raises `UserError` where the package pystoi is missing, for other shapes, and less than `SECONDS` of which enough is
     no silence.
     """
-    try:
+    with needed("pystoi", "STOI", "speech"):
         import pystoi
-    except ImportError as error:
-        raise _missing("pystoi", error) from error
     a, b = _long_pair(a, b, rate)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -139,7 +135,3 @@ def _long_pair(a: np.ndarray, b: np.ndarray, rate: int) -> tuple[np.ndarray, np.
             f"{len(a) / rate:.2f} s are too short for PESQ and STOI; join recordings to {SECONDS:g} s or more."
         )
     return a, b
-
-
-def _missing(package: str, error: ImportError) -> UserError:
-    return UserError(f'This needs the package {package} ({error}). Install it: pip install "jaxgen[speech]".')

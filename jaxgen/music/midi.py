@@ -8,7 +8,7 @@ import numpy as np
 from etils import epath
 
 from jaxgen import files
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 from jaxgen.music.roll import LOWEST, PITCHES, check, check_bpm, check_grid, notes
 
 MOST = 100_000
@@ -122,8 +122,6 @@ def _notes(track) -> Iterator[tuple[int, int, int]]:
 
 
 def _library() -> ModuleType:
-    try:
+    with needed("mido", "MIDI files", "music"):
         import mido
-    except ImportError as error:
-        raise UserError('MIDI files need the package mido: pip install "jaxgen[music]".') from error
     return mido

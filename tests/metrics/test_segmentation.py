@@ -103,5 +103,5 @@ def test_pictures_and_maps_that_do_not_fit(images, maps):
 
 def test_scikit_learn_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.neural_network", None)
-    with pytest.raises(UserError, match=r"needs scikit-learn: pip install \"jaxgen\[data\]\""):
+    with pytest.raises(UserError, match=r"^scikit-learn is needed for .*pip install \"jaxgen\[data\]\""):
         segmenter(*pictures(4, 0), *pictures(4, 1), kinds=3)

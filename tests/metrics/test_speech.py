@@ -132,7 +132,7 @@ def test_stoi_of_silence():
 @pytest.mark.parametrize(("call", "package"), [(speech.pesq_of, "pesq"), (speech.stoi_of, "pystoi")])
 def test_missing_packages(call, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf'package {package} .*pip install "jaxgen\[speech\]"'):
+    with pytest.raises(UserError, match=rf'^{package} is needed for .*pip install "jaxgen\[speech\]"'):
         call(WAVE, WAVE, 8000)
 
 

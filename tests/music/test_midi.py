@@ -162,5 +162,5 @@ def test_bad_calls(monkeypatch):
     with pytest.raises(UserError, match="0 and 1 alone"):
         midi.to_bytes(np.full((4, 88), 0.5), 4)
     monkeypatch.setitem(sys.modules, "mido", None)
-    with pytest.raises(UserError, match=r'need the package mido: pip install "jaxgen\[music\]"'):
+    with pytest.raises(UserError, match=r'^mido is needed for MIDI files .*pip install "jaxgen\[music\]"'):
         midi.to_bytes(random_roll(), 4)
