@@ -80,7 +80,7 @@ def serve(build: Callable[[Job], Contestant], requests: TextIO, replies: TextIO)
         try:
             request = json.loads(line)
             if request["do"] == "build":
-                make = build.load(request["job"]) if isinstance(build, by_kind) else build
+                make = build.load(request["job"]) if isinstance(build, Kinds) else build
                 base_bytes = _resident_bytes()
                 contestant = make(request["job"])
                 reply = {"unit": contestant.unit, "facts": contestant.facts}
@@ -112,8 +112,8 @@ def serve(build: Callable[[Job], Contestant], requests: TextIO, replies: TextIO)
 
 
 @dataclass(frozen=True)
-class by_kind:  # noqa: N801 (called as a function is)
-    """Builds by `build` of the module `package.<kind>`. The module is imported with the first job that asks for it.
+class Kinds:
+    """Builds a job by `build` of the module `package.<kind>`, which is imported with the first job that asks for it.
 
     Raises `ValueError` for a kind that the package has not.
     """

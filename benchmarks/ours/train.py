@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.ours.call import Calls
 from benchmarks.ours.system import config_of, facts
 from benchmarks.protocol import Job
-from jaxgen import assemble, parallel
+from jaxgen import assemble
 from jaxgen.config import Config, Variational
-from jaxgen.data.order import call_indices
 from jaxgen.player import evaluate
 from jaxgen.steps import gan, vae
 from jaxgen.types import Array, PyTree
@@ -28,37 +28,24 @@ class Training:
         with np.load(job["options"]["data"]) as given:
             image, self._drawn_of = given["image"], {name: given[name] for name in ("x", "noise") if name in given}
         game, _, train_step = assemble.build(config)
-        self._config, self._n, self._done = config, len(image), 0
-        self.unit = self._k = config.loop.steps_per_call
+        self.unit = config.loop.steps_per_call
         self.facts = facts()
-        self._where = parallel.layout("single", config.batch)
-        self._data = parallel.replicate({"image": image}, self._where)
-        self._state = parallel.replicate(assemble.new_state(config, game), self._where)
         to_batch = assemble.domain(config).to_batch
         fetch = lambda resident, one: to_batch({name: a[one] for name, a in resident.items()})  # noqa: E731
-        step = partial(train_step, game=game)
-        self._compile = lambda: parallel.compile_call(step, fetch, self._where, self._state, self._data, self._feed())
-        self._call = None  # compiled by the first run: that is how the compile time is told
+        state = assemble.new_state(config, game)
+        self._calls = Calls(config, self.unit, partial(train_step, game=game), fetch, state, {"image": image})
         self._draw = jax.jit(partial(_drawn_by(config), game=game))
 
     def run(self, steps: int) -> None:
-        self._call = self._call or self._compile()
-        for _ in range(0, steps, self._k):
-            self._state, _ = self._call(self._state, self._data, self._feed())
-            self._done += self._k
-        jax.block_until_ready(self._state)
+        self._calls.run(steps)
 
     def draw(self, path: str) -> None:
         """Of the averaged networks: `samples` [N, H, W, C] in [-1, 1] at `noise` [N, Z]; or of `x` [N, D] of 0 and 1
         `mu` and `logvar` [N, Z], and `logits` [N, D] at latents moved from there by `noise`."""
-        np.savez(path, **self._draw(self._state, **self._drawn_of))
+        np.savez(path, **self._draw(self._calls.state, **self._drawn_of))
 
     def losses(self, steps: int, path: str) -> list[list[float]]:
         raise ValueError("the check takes the bare step: kind `step`")
-
-    def _feed(self) -> Any:
-        c = self._config
-        return parallel.split(call_indices(c.seed, self._done, self._k, self._n, c.batch), self._where)
 
 
 def _drawn_by(config: Config) -> Any:

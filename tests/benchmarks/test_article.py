@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import peers, suites
 from benchmarks.ours import article
-from benchmarks.protocol import by_kind
+from benchmarks.protocol import Kinds
 from jaxgen.config import Conv
 
 CASES = {case.name: case for case in suites.load("step")}
@@ -39,10 +39,10 @@ def test_dcgan_at_64_has_a_thousand_channels_at_the_bottom():
 
 
 def test_a_step_runs_and_its_weights_go_to_a_peer(tmp_path):
-    step = by_kind("benchmarks.ours")(SMALL.job())
+    step = Kinds("benchmarks.ours")(SMALL.job())
     step.run(1)
     assert int(step._state.step) == 1
-    losses = by_kind("benchmarks.ours")(SMALL.job(check=True)).losses(2, str(tmp_path / "given.npz"))
+    losses = Kinds("benchmarks.ours")(SMALL.job(check=True)).losses(2, str(tmp_path / "given.npz"))
     assert np.isfinite(losses).all()
     given = np.load(tmp_path / "given.npz")
     assert given["noise"].shape == (2, 4, 192)
@@ -50,7 +50,7 @@ def test_a_step_runs_and_its_weights_go_to_a_peer(tmp_path):
 
 
 def test_its_arithmetic_is_the_articles_and_not_dcgans():
-    ours = by_kind("benchmarks.ours")
+    ours = Kinds("benchmarks.ours")
     assert (
         ours(SMALL.job()).costs()["flops_per_step"] != ours(replace(SMALL, kind="step").job()).costs()["flops_per_step"]
     )

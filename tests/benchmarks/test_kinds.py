@@ -11,7 +11,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from benchmarks import suites
 from benchmarks.ours import compile as compile_kind
 from benchmarks.ours import cost, peak, scale
-from benchmarks.protocol import by_kind
+from benchmarks.protocol import Kinds
 from benchmarks.suites import Case
 from benchmarks.worker import Worker
 from jaxgen import parallel, train
@@ -31,7 +31,7 @@ def config(tmp_path):
 
 
 def built(kind, options, config):
-    return by_kind("benchmarks.ours")(Case("case", config, kind, options).job())
+    return Kinds("benchmarks.ours")(Case("case", config, kind, options).job())
 
 
 def test_flops_of_a_step_by_hand():

@@ -226,7 +226,7 @@ def test_the_base_is_what_the_imports_left(tmp_path, monkeypatch):
     monkeypatch.setattr(protocol, "_resident_bytes", lambda: int("kinds_of_memory.first" in sys.modules))
     requests = io.StringIO('{"do": "build", "job": {"kind": "first"}}\n{"do": "memory", "steps": 1}\n')
     replies = io.StringIO()
-    protocol.serve(protocol.by_kind("kinds_of_memory"), requests, replies)
+    protocol.serve(protocol.Kinds("kinds_of_memory"), requests, replies)
     told = json.loads(replies.getvalue().splitlines()[1])["memory"]
     assert told.keys() == {"peak_bytes", "base_bytes", "before_bytes", "source"}
     assert told["base_bytes"] == 1

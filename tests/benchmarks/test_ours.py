@@ -8,14 +8,14 @@ from flax import linen as nn
 
 from benchmarks.ours import step as ours_step
 from benchmarks.ours import system
-from benchmarks.protocol import by_kind
+from benchmarks.protocol import Kinds
 from benchmarks.suites import Case, deterministic
 from jaxgen.assemble import build
 from jaxgen.config import MLP, MLPVAE, Adversarial, Config, Conv, Paired, Residual, Spade, UNet, Unpaired, Variational
 from jaxgen.degrade import degradation
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
-build_job = by_kind("benchmarks.ours")
+build_job = Kinds("benchmarks.ours")
 SHAPE = (8, 8, 1)
 GAN = Config(
     domain="digits",
@@ -74,7 +74,7 @@ def test_a_call_takes_its_k_steps_and_turns_are_whole_calls():
     call = build_job(Case("gan", GAN, "call", {"steps_per_call": 3}).job())
     assert call.unit == 3
     call.run(6)
-    assert int(call._state.step) == 6
+    assert int(call._calls.state.step) == 6
     assert build_job(Case("gan", GAN, "call", {"steps_per_call": 1}).job()).unit == 2  # a penalty at every second step
 
 
@@ -117,7 +117,7 @@ def test_tiles_labels_and_sources_go_through_a_step(config, kind):
     contestant = build_job(Case("residual", config, *kind).job())
     assert contestant.unit == (1 if config is LEVELS else 2)
     contestant.run(2)
-    assert int(contestant._state.step) == 2
+    assert int((contestant._calls.state if kind is CALL else contestant._state).step) == 2
 
 
 def test_what_a_peer_is_given_is_what_the_vae_drew(tmp_path):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from benchmarks.protocol import by_kind, serve
+from benchmarks.protocol import Kinds, serve
 
 
 class Counter:
@@ -80,7 +80,7 @@ def test_a_job_names_the_module_that_builds_it(tmp_path, monkeypatch):
     (tmp_path / "kinds_here" / "first.py").write_text("build = lambda job: job['options']")
     (tmp_path / "kinds_here" / "helper.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    build = by_kind("kinds_here")
+    build = Kinds("kinds_here")
     assert build({"kind": "first", "options": {"a": 1}}) == {"a": 1}
     for kind in ("second", "helper"):
         with pytest.raises(ValueError, match=f"kinds_here has no kind '{kind}'"):

@@ -9,13 +9,13 @@ import pytest
 
 from benchmarks import peers, suites
 from benchmarks.ours import cost, system
-from benchmarks.protocol import by_kind
+from benchmarks.protocol import Kinds
 from benchmarks.suites import Case, deterministic
 from jaxgen.assemble import build
 from jaxgen.config import AdversarialSequence, Config, PassageVAE, Recurrent, SliceVAE, VariationalSequence
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
-build_job = by_kind("benchmarks.ours")
+build_job = Kinds("benchmarks.ours")
 EVER = 1 << 30
 MLE = AdversarialSequence(pretrain=EVER)
 TEXT = Config(

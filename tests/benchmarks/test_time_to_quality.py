@@ -12,7 +12,7 @@ import pytest
 import jaxgen
 from benchmarks import suites, throughput, time_to_quality
 from benchmarks.peers import Peer
-from benchmarks.protocol import by_kind, serve
+from benchmarks.protocol import Kinds, serve
 from benchmarks.suites import Case
 from benchmarks.time_to_quality import holds, line, negative_bound, reach, row
 from benchmarks.worker import Command, Worker
@@ -243,7 +243,7 @@ def given(tmp_path):
     def built(config, **more):
         np.savez(tmp_path / "given.npz", image=image, **more)
         case = Case("tiny", config, "train", {"data": str(tmp_path / "given.npz")})
-        return by_kind("benchmarks.ours")(case.job())
+        return Kinds("benchmarks.ours")(case.job())
 
     return built
 
@@ -268,10 +268,10 @@ def test_samples_are_the_averaged_generator_s(given, tmp_path):
     def by(params):
         return np.asarray(gen.apply({"params": params}, noise, train=False))
 
-    params, _ = training._state.ema
-    assert int(training._state.step) == 2
+    params, _ = training._calls.state.ema
+    assert int(training._calls.state.step) == 2
     np.testing.assert_allclose(found, by(params), atol=1e-6)
-    assert np.abs(found - by(training._state.gen.params)).max() > 1e-6
+    assert np.abs(found - by(training._calls.state.gen.params)).max() > 1e-6
 
 
 def test_a_bound_s_parts_are_the_averaged_networks(given, tmp_path):
@@ -281,10 +281,9 @@ def test_a_bound_s_parts_are_the_averaged_networks(given, tmp_path):
     found = drawn(training, tmp_path)
     assert {name: a.shape for name, a in found.items()} == {"mu": (5, 2), "logvar": (5, 2), "logits": (5, 64)}
     assert 0 < negative_bound(x, **found) < 200
-    before = training._state.vae.params
-    training._state = training._state.replace(
-        vae=training._state.vae.replace(params=jax.tree.map(np.zeros_like, before))
-    )
+    vae = training._calls.state.vae
+    zeros = vae.replace(params=jax.tree.map(np.zeros_like, vae.params))
+    training._calls.state = training._calls.state.replace(vae=zeros)
     np.testing.assert_array_equal(found["logits"], drawn(training, tmp_path)["logits"])
 
 
@@ -293,7 +292,7 @@ def test_training_sees_the_batches_of_a_run_and_goes_on_where_it_was(given, tmp_
     together.run(4)
     apart.run(2)
     apart.run(2)
-    for a, b in zip(*(jax.tree.leaves(t._state.gen.params) for t in (together, apart)), strict=True):
+    for a, b in zip(*(jax.tree.leaves(t._calls.state.gen.params) for t in (together, apart)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -306,6 +305,6 @@ def test_the_file_has_what_both_sides_train_on(monkeypatch, tmp_path):
             assert names | {"image", "noise"} <= set(found)
             assert found["image"].dtype == np.uint8
             assert found["noise"].shape == ((5, 2) if config is VAE else (time_to_quality.SAMPLES, 3))
-        training = by_kind("benchmarks.ours")(Case("tiny", of, "train", {"data": file}).job())
+        training = Kinds("benchmarks.ours")(Case("tiny", of, "train", {"data": file}).job())
         training.run(2)
         assert drawn(training, tmp_path).keys() & {"samples", "mu"}

@@ -2,7 +2,7 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 # (artifex is installed in the peer's own environment only; a type checker takes this folder for it.)
 
-from benchmarks.protocol import by_kind, serve_standard_streams
+from benchmarks.protocol import Kinds, serve_standard_streams
 
 if __name__ == "__main__":
-    serve_standard_streams(by_kind("benchmarks.peers.artifex"))
+    serve_standard_streams(Kinds("benchmarks.peers.artifex"))
