@@ -97,23 +97,26 @@ def _share(row: Row) -> str | None:
 
 
 def against_batch(rows: Sequence[Row]) -> list[Block]:
-    titles, blocks = results.titles(), []
-    for of in results.machines(rows).values():
-        series: dict[str, tuple[list[float], list[float]]] = {}
-        for row in sorted(of, key=lambda row: row["batch"]):
-            name = row["name"].rsplit("_batch_", 1)[0]
-            at, rate = series.setdefault(titles.get(name) or str(name), ([], []))
-            at.append(row["batch"])
-            rate.append(row["examples_per_s"])
+    blocks = []
+    for machine, of in results.machines(rows).items():
         drawn = [
-            page.drawing(
-                charts.lines({name: line}, "batch", "examples/s", log_x=True, marks=True),
-                results.titles().get(name, name),
-            )
-            for name, line in series.items()
+            page.drawing(charts.lines(sides, "batch", "examples/s", log_x=True, marks=True), name)
+            for name, sides in rates_by_batch(of).items()
         ]
-        blocks += [page.side_by_side(drawn), _plain(of)]
+        blocks += [page.heading(machine), page.side_by_side(drawn), _plain(of)]
     return blocks
+
+
+def rates_by_batch(rows: Sequence[Row]) -> dict[str, dict[str, charts.Line]]:
+    """Of each system `<system>_batch_<n>` the examples/s at its batches: jaxgen's, and PyTorch's where it was timed."""
+    titles, points = results.titles(), dict[str, dict[str, dict[float, float]]]()
+    for row in rows:
+        name = row["name"].rsplit("_batch_", 1)[0]
+        sides = points.setdefault(titles.get(name) or str(name), {})
+        sides.setdefault("jaxgen", {})[row["batch"]] = row["examples_per_s"]
+        if "torch" in row["against"]:
+            sides.setdefault("PyTorch", {})[row["batch"]] = row["examples_per_s"] / _slower(row, "torch")
+    return {name: {side: _line(at.items()) for side, at in sides.items()} for name, sides in points.items()}
 
 
 def roofline(rows: Sequence[Row]) -> list[Block]:

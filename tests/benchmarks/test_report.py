@@ -246,6 +246,21 @@ def test_scaling_of_the_other_form_is_read_off_its_ratio(folder):
     assert speed._scaled(rows, "strong", "jit") == ([1, 4], [12800.0, 3200.0])
 
 
+def test_rates_by_batch_are_ours_and_pytorchs():
+    rows = [
+        row(f"{name}_batch_{n}", ms=n / 10, suite="batch", batch=n, against=against)
+        for name, n, against in [
+            ("here", 128, {"torch": opponent(2.0, 25.6)}),
+            ("here", 32, {"torch": opponent(0.5, 1.6)}),
+            ("there", 8, {}),
+        ]
+    ]
+    assert speed.rates_by_batch(rows) == {
+        "here": {"jaxgen": ([32, 128], [40000.0, 10000.0]), "PyTorch": ([32, 128], [80000.0, 5000.0])},
+        "there": {"jaxgen": ([8], [160000.0])},
+    }
+
+
 def test_notes_are_of_every_file_that_an_item_names(folder):
     said = gallery.notes(folder / "pictures" / "README.md")
     assert said == {"a.gif": "(seed 2): digits <move> on.", "b.gif": "(seed 2): digits <move> on.", "c/": "no."}
