@@ -69,7 +69,8 @@ def commands(found: Results) -> list[str]:
     for name, rows in results.machines(found.rows).items():
         asked = " ".join(dict.fromkeys(row["suite"] for row in rows))
         peers = ",".join(dict.fromkeys(peer for row in rows for peer in row["against"] if peer in PEERS))
-        words += [f"# on {name}", f"python -m benchmarks.throughput --suite {asked} --peers {peers} --json {NEW}"]
+        beside = f" --peers {peers}" if peers else ""
+        words += [f"# on {name}", f"python -m benchmarks.throughput --suite {asked}{beside} --json {NEW}"]
     for name, seeds in quality.ordered(found):
         for seed in (verdict["seed"] for verdict in seeds):
             path = f"benchmarks/results/quality/{name}-seed{seed}.json"

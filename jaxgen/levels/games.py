@@ -1,12 +1,11 @@
 """The games that can be played, by name."""
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxgen.config import nearest
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, needed
 from jaxgen.levels import Play
 
 _GAMES = {
@@ -35,7 +34,7 @@ def game(name: str) -> Game:
     """
     if name not in _GAMES:
         raise UserError(f"There is no game {name!r}{nearest(name, _GAMES)}.")
-    if importlib.util.find_spec("numba") is None:
-        raise UserError('Playing levels needs Numba: pip install "jaxgen[games]".')
     module, facts = _GAMES[name]
-    return Game(name, importlib.import_module(f"jaxgen.levels.{module}").play, facts)
+    with needed("numba", "playing levels", "games"):
+        solver = importlib.import_module(f"jaxgen.levels.{module}")
+    return Game(name, solver.play, facts)

@@ -183,6 +183,9 @@ def test_the_page_ends_with_what_makes_it(folder):
     assert f"python -m benchmarks.quality video_gan --seed 0 --json {quality_json}" in said
     assert "python -m benchmarks.defaults image_vae --json benchmarks/results/defaults/image_vae.json" in said
     assert said[-1] == "python -m benchmarks.report --readme --out page.html"
+    (folder / "throughput-epyc.json").write_text(json.dumps({"rows": [row()]}))
+    alone = report.commands(results.read(folder))[2]
+    assert alone == f"python -m benchmarks.throughput --suite step --json {report.NEW}"
 
 
 def test_every_table_says_where_it_is_from(folder):

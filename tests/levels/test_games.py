@@ -1,4 +1,3 @@
-import importlib.util
 import subprocess
 import sys
 
@@ -28,8 +27,9 @@ def test_unknown_name():
 
 
 def test_numba_is_missing(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install \"jaxgen\[games\]\""):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "jaxgen.levels.platformer", raising=False)
+    with pytest.raises(UserError, match=r"^numba is needed for playing levels .*pip install \"jaxgen\[games\]\""):
         game("mario")
 
 
